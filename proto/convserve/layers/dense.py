@@ -1,0 +1,34 @@
+"""Layers on features: fully connected, normalisation, flattening."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from convserve.layers import fields
+from convserve.layers.fields import Layer
+
+
+@frozen
+class Dense(Layer):
+    """Fully connected: (N, F) to (N, out_features).
+
+    Weights: `weight` (out_features, F), `bias` (out_features).
+    """
+
+    out_features: int = field(converter=fields.as_int, validator=fields.positive)
+    bias: bool = field(default=True, validator=fields.boolean)
+
+
+@frozen
+class BatchNorm(Layer):
+    """(x - running_mean) / sqrt(running_var + eps) * weight + bias, per channel.
+
+    Weights: `weight`, `bias`, `running_mean`, `running_var`, each (C).
+    """
+
+    eps: float = field(default=1e-5, validator=fields.positive_finite)
+
+
+@frozen
+class Flatten(Layer):
+    """(N, C, *L) to (N, C * prod(L)), in C order of (channels, spatial axes...)."""

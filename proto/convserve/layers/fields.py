@@ -1,0 +1,214 @@
+"""How a layer's fields are parsed: once, at construction. Afterwards only tuples exist.
+
+A converter brings what people write (`3`, `(3, 5)`, NumPy integers) into one form; a validator
+checks it and knows the field's name. A tuple of one value stands for every spatial axis.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Sequence
+from typing import Any, SupportsIndex, TypeAlias
+
+from attrs import Attribute, field, frozen
+
+from convserve.errors import InvalidLayerError
+
+Ints: TypeAlias = tuple[int, ...]
+Pairs: TypeAlias = tuple[tuple[int, int], ...]
+Padding: TypeAlias = str | Pairs
+
+IntsLike: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
+PaddingLike: TypeAlias = str | SupportsIndex | Sequence[SupportsIndex | Sequence[SupportsIndex]]
+
+PADDING_MODES = ("valid", "same", "same_upper", "same_lower", "causal", "full")
+TRANSPOSED_PADDING_MODES = ("valid", "same", "same_upper", "same_lower")
+BORDER_MODES = ("zeros", "reflect", "replicate", "circular")
+MAX_SPATIAL_RANK = 3
+MAX_SIZE = 2**31 - 1  # of one number: kernels and the sizes that they lead to stay indexable
+NAME_PATTERN = re.compile(r"[A-Za-z0-9_./-]{1,128}")
+
+
+def as_ints(value: IntsLike) -> Ints:
+    """`3` to `(3,)`, a sequence to a tuple of ints. What is no integer is left for the check."""
+    if isinstance(value, Sequence):
+        return tuple(_as_int(item) for item in value)
+    return (_as_int(value),)
+
+
+def as_optional_ints(value: IntsLike | None) -> Ints | None:
+    """`as_ints`, with None left alone."""
+    return None if value is None else as_ints(value)
+
+
+def as_padding(value: PaddingLike) -> Padding:
+    """`1` to `((1, 1),)`, `(1, 2)` to `((1, 1), (2, 2))`; pairs and modes stay."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Sequence):
+        value = (value,)
+    return tuple(_as_pair(item) for item in value)
+
+
+def as_names(value: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """One name or several to a tuple of names."""
+    if value is None:
+        return None
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def as_int(value: SupportsIndex) -> int:
+    """A Python int of anything that is an integer."""
+    return _as_int(value)
+
+
+def _as_int(value: Any) -> int:
+    if isinstance(value, bool):
+        return value  # True is an int to Python, and a mistake here: the check refuses it
+    try:
+        return operator.index(value)
+    except TypeError:
+        return value  # type: ignore[no-any-return]  # the check refuses it by name
+
+
+def _as_pair(value: Any) -> tuple[int, int]:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(_as_int(item) for item in value)  # type: ignore[return-value]  # checked below
+    return (_as_int(value), _as_int(value))
+
+
+Check: TypeAlias = "Attribute[Any]"
+
+
+def _wrong(attribute: Check, value: object, want: str) -> InvalidLayerError:
+    shown = value[0] if isinstance(value, tuple) and len(value) == 1 else value
+    return InvalidLayerError(
+        f"{str(shown)[:200]!r} is not {want}"
+        if isinstance(shown, str)
+        else f"{shown} is not {want}",
+        field=attribute.name,
+        metadata={"value": str(shown)[:200], "want": want},
+    )
+
+
+def is_int(value: object, low: int) -> bool:
+    """Whether `value` is an integer (and no bool) from `low` to MAX_SIZE."""
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= MAX_SIZE
+
+
+def positive(_: object, attribute: Check, value: object) -> None:
+    """An integer of at least 1."""
+    if not is_int(value, 1):
+        raise _wrong(attribute, value, f"an integer from 1 to {MAX_SIZE}")
+
+
+def positive_ints(_: object, attribute: Check, value: Ints | None) -> None:
+    """One integer of at least 1, or one per spatial axis."""
+    _check_ints(attribute, value, 1)
+
+
+def non_negative_ints(_: object, attribute: Check, value: Ints | None) -> None:
+    """One integer of at least 0, or one per spatial axis."""
+    _check_ints(attribute, value, 0)
+
+
+def _check_ints(attribute: Check, value: Any, low: int) -> None:
+    if value is None:
+        return
+    if not 1 <= len(value) <= MAX_SPATIAL_RANK or not all(is_int(item, low) for item in value):
+        want = f"an integer from {low} to {MAX_SIZE}, or one per spatial axis (1 to 3 axes)"
+        raise _wrong(attribute, value, want)
+
+
+def boolean(_: object, attribute: Check, value: object) -> None:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise _wrong(attribute, value, "True or False")
+
+
+def finite(_: object, attribute: Check, value: object) -> None:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _wrong(attribute, value, "a finite number")
+
+
+def positive_finite(_: object, attribute: Check, value: object) -> None:
+    """A finite number above 0."""
+    finite(_, attribute, value)
+    if not isinstance(value, int | float) or value <= 0:
+        raise _wrong(attribute, value, "a finite number above 0")
+
+
+def border_mode(_: object, attribute: Check, value: object) -> None:
+    """One of the border modes."""
+    if value not in BORDER_MODES:
+        raise _wrong(attribute, value, f"one of {', '.join(BORDER_MODES)}")
+
+
+def padding(_: object, attribute: Check, value: Padding) -> None:
+    """Numbers, or any mode."""
+    _check_padding(attribute, value, PADDING_MODES)
+
+
+def transposed_padding(_: object, attribute: Check, value: Padding) -> None:
+    """Numbers, or a mode that a transposed convolution has."""
+    _check_padding(attribute, value, TRANSPOSED_PADDING_MODES)
+
+
+def pooling_padding(_: object, attribute: Check, value: Padding) -> None:
+    """Numbers, `valid` or a `same` mode."""
+    _check_padding(attribute, value, TRANSPOSED_PADDING_MODES)
+
+
+def numeric_padding(_: object, attribute: Check, value: Padding) -> None:
+    """Numbers only."""
+    _check_padding(attribute, value, ())
+
+
+def _check_padding(attribute: Check, value: Any, modes: tuple[str, ...]) -> None:
+    if isinstance(value, str):
+        if value not in modes:
+            raise _wrong(attribute, value, f"a padding: use numbers{_or(modes)}")
+        return
+    if not 1 <= len(value) <= MAX_SPATIAL_RANK or not all(
+        len(pair) == 2 and all(is_int(item, 0) for item in pair) for pair in value
+    ):
+        want = (
+            f"an integer from 0 to {MAX_SIZE}, one per spatial axis, nested (low, high) pairs"
+            f"{_or(modes)}"
+        )
+        raise _wrong(attribute, value, want)
+
+
+def _or(modes: tuple[str, ...]) -> str:
+    return f", or one of {', '.join(modes)}" if modes else ""
+
+
+def _name(_: object, attribute: Check, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str) or not NAME_PATTERN.fullmatch(value) or value == "input":
+        raise _wrong(
+            attribute, value, "1 to 128 of the characters A-Z a-z 0-9 _ . / - and not 'input'"
+        )
+
+
+def _names(_: object, attribute: Check, value: tuple[object, ...] | None) -> None:
+    if value is None:
+        return
+    if not value or not all(isinstance(n, str) and NAME_PATTERN.fullmatch(n) for n in value):
+        raise _wrong(attribute, value, "a name, or a sequence of names, of layers or inputs")
+
+
+@frozen(kw_only=True)
+class Layer:
+    """What every kind of layer has.
+
+    `name` is unique in its network; None lets the network name it. `inputs` names the layers or
+    network inputs that it reads; None means the layer before it.
+    """
+
+    name: str | None = field(default=None, validator=_name)
+    inputs: tuple[str, ...] | None = field(default=None, converter=as_names, validator=_names)

@@ -1,0 +1,182 @@
+"""What planning answers: frozen values, the same on both sides of the wire."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from attrs import field, frozen
+
+from convserve.layers import Layer
+from convserve.tensors import SYMBOLIC_BATCH, Shape, TensorSpec
+
+
+def shown_shape(shape: Shape) -> tuple[int | str, ...]:
+    """The shape with "N" for a batch that is not known yet."""
+    return tuple("N" if size == SYMBOLIC_BATCH else size for size in shape)
+
+
+@frozen
+class ReceptiveField:
+    """What part of the network's input one output element sees, per spatial axis.
+
+    Along one axis, output o sees the input elements from start + o * jump on, `size` of them.
+    """
+
+    size: tuple[int, ...] = field(converter=tuple)
+    jump: tuple[Fraction, ...] = field(converter=tuple)
+    start: tuple[Fraction, ...] = field(converter=tuple)
+
+
+@frozen(kw_only=True)
+class LayerPlan:
+    """What one layer does, needs and costs. Counts and bytes are exact integers."""
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    output: TensorSpec
+    resolved: Layer
+    parameters: tuple[TensorSpec, ...] = ()
+    parameter_count: int = 0
+    mac_count: int = 0
+    flop_count: int = 0
+    activation_bytes: int = 0
+    weight_bytes: int = 0
+    workspace_bytes: int = 0
+    receptive_field: ReceptiveField | None = None
+    engine: str = ""
+    algorithm: str = ""
+    algorithm_reason: str = ""
+    explanation: tuple[str, ...] = ()
+
+    @property
+    def output_shape(self) -> tuple[int | str, ...]:
+        """The result's shape; "N" is a batch that is not known yet."""
+        return shown_shape(self.output.shape)
+
+
+@frozen(kw_only=True)
+class Plan:
+    """Shapes, counts and memory of a network. `print(plan)` shows the table.
+
+    With a symbolic batch, counts are per sample, and the peak is for one sample: its fixed part
+    plus N times the part per sample.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    layers: tuple[LayerPlan, ...]
+    parameter_count: int = 0
+    mac_count: int = 0
+    flop_count: int = 0
+    weight_bytes: int = 0
+    peak_memory_bytes: int = 0
+    peak_memory_fixed_bytes: int = 0
+    peak_memory_per_sample_bytes: int = 0
+    peak_layer: str = ""
+    receptive_field: ReceptiveField | None = None
+    device: str = ""
+    symbolic_batch: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def output_shape(self) -> tuple[int | str, ...]:
+        """The (first) result's shape; "N" is a batch that is not known yet."""
+        return shown_shape(self.outputs[0].shape)
+
+    @property
+    def output_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        """Each result's shape by name."""
+        return {output.name: shown_shape(output.shape) for output in self.outputs}
+
+    def layer(self, name: str) -> LayerPlan:
+        """The plan of the layer called `name`. Raises KeyError."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise KeyError(name)
+
+    def __str__(self) -> str:
+        from convserve.tables import plan_table  # the table reads plans: not at import
+
+        return plan_table(self)
+
+
+@frozen(kw_only=True)
+class StepRecord:
+    """One step of a call: which engine computed it, and how."""
+
+    name: str
+    engine: str
+    algorithm: str
+
+
+@frozen(kw_only=True)
+class CallRecord:
+    """What ran, and how long each stage took in seconds."""
+
+    request_id: str = ""
+    device: str = ""
+    steps: tuple[StepRecord, ...] = ()
+    decode_seconds: float = 0.0
+    queue_seconds: float = 0.0
+    compute_seconds: float = 0.0
+    encode_seconds: float = 0.0
+    batch_size: int = 1
+
+
+@frozen(kw_only=True)
+class Device:
+    """Something that computes, or that can be planned for."""
+
+    name: str
+    engine: str
+    description: str = ""
+    memory_bytes: int = 0
+    thread_count: int = 0
+    available: bool = True
+
+
+@frozen(kw_only=True)
+class Limits:
+    """What a server accepts. Bytes are of tensors unless said otherwise."""
+
+    max_inline_bytes: int
+    max_message_bytes: int
+    chunk_bytes: int
+    tensor_pool_bytes: int
+    max_rank: int
+    max_layers: int
+    max_call_seconds: float
+
+
+@frozen(kw_only=True)
+class ServerInfo:
+    """What a server is and allows."""
+
+    version: str
+    engines: tuple[str, ...]
+    devices: tuple[Device, ...]
+    limits: Limits
+
+
+@frozen(kw_only=True)
+class ModelInfo:
+    """A network with weights resident on the server."""
+
+    id: str
+    weight_bytes: int = 0
+    parameter_count: int = 0
+    layer_count: int = 0
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class RunOptions:
+    """How to run: where, the least precision, the layout of inputs and outputs."""
+
+    device: str = ""
+    precision: str = "strict"
+    layout: str = "channels_first"
+    batch_invariant: bool = False

@@ -1,0 +1,50 @@
+"""The methods of convserve's services, read off the descriptors.
+
+Client calls and server handlers are both made from this one table; there are no generated stubs.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from convserve.v1 import compute_service_pb2, planning_service_pb2
+
+
+@frozen
+class Method:
+    """One rpc: its path on the wire and its messages."""
+
+    service: str
+    name: str
+    path: str
+    request: type[Message]
+    response: type[Message]
+    client_streaming: bool
+    server_streaming: bool
+
+
+def _method(service: ServiceDescriptor, method: MethodDescriptor) -> Method:
+    return Method(
+        service=service.full_name,
+        name=method.name,
+        path=f"/{service.full_name}/{method.name}",
+        request=GetMessageClass(method.input_type),
+        response=GetMessageClass(method.output_type),
+        client_streaming=method.client_streaming,
+        server_streaming=method.server_streaming,
+    )
+
+
+_FILES = (planning_service_pb2.DESCRIPTOR, compute_service_pb2.DESCRIPTOR)
+
+# rpc name -> method. Names are unique across services.
+METHODS: dict[str, Method] = {
+    method.name: _method(service, method)
+    for file in _FILES
+    for service in file.services_by_name.values()
+    for method in service.methods
+}
+SERVICES: tuple[str, ...] = tuple(sorted({method.service for method in METHODS.values()}))

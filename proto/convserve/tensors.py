@@ -1,0 +1,275 @@
+"""Tensors between NumPy and the wire: dtypes, specs, raw bytes, chunks. Both sides use only this.
+
+Values are raw little-endian bytes in C order. Encoding a contiguous array copies nothing; decoding
+writes every byte once, into memory that was there before.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import ml_dtypes
+import numpy as np
+from attrs import field, frozen
+from crc32c import crc32c
+
+from convserve.errors import (
+    ByteCountError,
+    ChecksumError,
+    DTypeError,
+    InvalidArgumentError,
+    ShapeError,
+)
+from convserve.v1 import tensor_pb2
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Shape: TypeAlias = tuple[int, ...]
+
+CHUNK_BYTES = 1 << 20
+MAX_CHUNK_BYTES = 4 << 20
+MAX_RANK = 32  # NumPy's own limit before 2.0; signals may have any rank below it
+MAX_DIMENSION = 2**31 - 1
+SYMBOLIC_BATCH = -1
+
+# Name on both sides -> NumPy dtype. The wire's enum is DTYPE_ and the name in capitals.
+DTYPES: dict[str, np.dtype[Any]] = {
+    "bool": np.dtype(np.bool_),
+    "int8": np.dtype(np.int8),
+    "int16": np.dtype(np.int16),
+    "int32": np.dtype(np.int32),
+    "int64": np.dtype(np.int64),
+    "uint8": np.dtype(np.uint8),
+    "uint16": np.dtype(np.uint16),
+    "uint32": np.dtype(np.uint32),
+    "uint64": np.dtype(np.uint64),
+    "float16": np.dtype(np.float16),
+    "float32": np.dtype(np.float32),
+    "float64": np.dtype(np.float64),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "complex64": np.dtype(np.complex64),
+    "complex128": np.dtype(np.complex128),
+}
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def dtype_of(name: str) -> np.dtype[Any]:
+    """The NumPy dtype called `name`, such as `bfloat16`. Raises DTypeError."""
+    try:
+        return DTYPES[name]
+    except KeyError:
+        raise DTypeError(
+            f"{name!r} is not an element type; use one of {', '.join(DTYPES)}",
+            field="dtype",
+            metadata={"value": name},
+        ) from None
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """The name of a NumPy dtype, whatever its byte order. Raises DTypeError."""
+    try:
+        return _NAMES[dtype.newbyteorder("=")]
+    except KeyError:
+        raise DTypeError(
+            f"{dtype} does not travel; convert to one of {', '.join(DTYPES)}",
+            field="dtype",
+            metadata={"value": dtype},
+        ) from None
+
+
+def _as_shape(value: Iterable[int]) -> Shape:
+    return tuple(value)
+
+
+@frozen
+class TensorSpec:
+    """A tensor without its values: its role, dtype name, shape, and bytes.
+
+    `shape` is a tuple of Python ints; -1 on the first axis is a batch not known yet.
+    """
+
+    name: str
+    dtype: str
+    shape: Shape = field(converter=_as_shape)
+
+    @property
+    def element_count(self) -> int:
+        """The product of the shape, as an exact integer (NumPy's own wraps around)."""
+        return math.prod(self.shape)
+
+    @property
+    def byte_count(self) -> int:
+        """The length of the values in bytes."""
+        return self.element_count * dtype_of(self.dtype).itemsize
+
+    @property
+    def is_symbolic(self) -> bool:
+        """Whether the batch is not known yet."""
+        return bool(self.shape) and self.shape[0] == SYMBOLIC_BATCH
+
+    def check(self) -> None:
+        """Raise for a dtype, rank or axis that no tensor can have. Allocates nothing."""
+        dtype_of(self.dtype)
+        if len(self.shape) > MAX_RANK:
+            raise ShapeError(
+                f"rank {len(self.shape)} is above the limit of {MAX_RANK} axes",
+                field="shape",
+                metadata={"rank": len(self.shape), "limit": MAX_RANK},
+            )
+        for axis, size in enumerate(self.shape):
+            if not 0 <= size <= MAX_DIMENSION and not (axis == 0 and size == SYMBOLIC_BATCH):
+                raise ShapeError(
+                    f"size {size} is not from 0 to {MAX_DIMENSION}",
+                    field=f"shape[{axis}]",
+                    metadata={"value": size, "limit": MAX_DIMENSION},
+                )
+
+
+def spec_of(name: str, array: Array) -> TensorSpec:
+    """The spec of an array."""
+    return TensorSpec(name, dtype_name(array.dtype), array.shape)
+
+
+def spec_to_message(spec: TensorSpec) -> tensor_pb2.TensorSpec:
+    """The spec as the wire carries it."""
+    return tensor_pb2.TensorSpec(
+        name=spec.name,
+        dtype=f"DTYPE_{spec.dtype.upper()}",
+        shape=spec.shape,
+        byte_count=0 if spec.is_symbolic else spec.byte_count,
+    )
+
+
+def spec_from_message(message: tensor_pb2.TensorSpec) -> TensorSpec:
+    """The checked spec of a message. Raises DTypeError, ShapeError, ByteCountError."""
+    known = tensor_pb2.DType.values()
+    name = tensor_pb2.DType.Name(message.dtype) if message.dtype in known else str(message.dtype)
+    spec = TensorSpec(message.name, name.removeprefix("DTYPE_").lower(), message.shape)
+    spec.check()
+    if message.byte_count and message.byte_count != spec.byte_count:
+        raise ByteCountError(
+            f"{message.byte_count} bytes are declared, but shape {spec.shape} of {spec.dtype} "
+            f"has {spec.byte_count}",
+            field="byte_count",
+            metadata={"declared_bytes": message.byte_count, "shape_bytes": spec.byte_count},
+        )
+    return spec
+
+
+def as_array(value: Any) -> Array:
+    """A NumPy array of anything with `__array__`, the buffer protocol or `__dlpack__`; no copy."""
+    if isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+        return np.from_dlpack(value)
+    return np.asarray(value)
+
+
+def wire_bytes(array: Array) -> memoryview:
+    """The array's values as the wire carries them. Copies only if not contiguous or swapped."""
+    array = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+    return array.reshape(-1).view(np.uint8).data
+
+
+def empty(spec: TensorSpec) -> Array:
+    """A fresh, writable, C-contiguous array for a spec's values."""
+    return np.empty(spec.shape, dtype_of(spec.dtype))
+
+
+def array_over(buffer: memoryview, spec: TensorSpec) -> Array:
+    """The tensor whose wire bytes lie in `buffer`, without a copy (little-endian hosts only)."""
+    flat: Array = np.frombuffer(buffer, dtype_of(spec.dtype), spec.element_count)
+    return flat.reshape(spec.shape)
+
+
+def chunks(
+    buffers: Sequence[memoryview], chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[tensor_pb2.TensorChunk]:
+    """The values of several tensors in pieces, tensor by tensor."""
+    for tensor, buffer in enumerate(buffers):
+        for offset in range(0, len(buffer), chunk_bytes):
+            data = bytes(buffer[offset : offset + chunk_bytes])
+            yield tensor_pb2.TensorChunk(
+                tensor=tensor, offset=offset, data=data, crc32c=crc32c(data)
+            )
+
+
+class Assembler:
+    """Writes arriving chunks into their places, and knows when everything has come.
+
+    `buffers` are writable bytes, one for each of `specs`, and exactly as long as their values.
+    """
+
+    def __init__(self, specs: Sequence[TensorSpec], buffers: Iterable[memoryview]) -> None:
+        self._specs = list(specs)
+        self._buffers = list(buffers)
+        self._received = [0] * len(self._specs)
+        self._missing = sum(len(buffer) for buffer in self._buffers)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every declared byte has come."""
+        return self._missing == 0
+
+    def write(self, chunk: tensor_pb2.TensorChunk) -> None:
+        """Put one chunk in its place. Raises ByteCountError or ChecksumError."""
+        data = chunk.data
+        index = self._check(chunk, len(data))
+        if crc32c(data) != chunk.crc32c:
+            raise ChecksumError(
+                f"the chunk at byte {chunk.offset} was damaged on the way: its CRC-32C differs",
+                field=self._path(index),
+                metadata={"offset": chunk.offset},
+            )
+        self._buffers[index][chunk.offset : chunk.offset + len(data)] = data
+        self._received[index] += len(data)
+        self._missing -= len(data)
+
+    def finish(self) -> None:
+        """Raise ByteCountError if the stream ended early, or a bool holds anything but 0 and 1."""
+        for index, (received, buffer) in enumerate(zip(self._received, self._buffers, strict=True)):
+            if received < len(buffer):
+                raise ByteCountError(
+                    f"the stream ended after {received} of {len(buffer)} declared bytes",
+                    field=self._path(index),
+                    metadata={"received_bytes": received, "declared_bytes": len(buffer)},
+                )
+            check_bools(self._specs[index], buffer, self._path(index))
+
+    def _check(self, chunk: tensor_pb2.TensorChunk, size: int) -> int:
+        if not 0 <= chunk.tensor < len(self._specs):
+            raise InvalidArgumentError(
+                f"tensor {chunk.tensor} is not one of the {len(self._specs)} declared",
+                field="chunk.tensor",
+                metadata={"value": chunk.tensor, "limit": len(self._specs)},
+            )
+        received, length = self._received[chunk.tensor], len(self._buffers[chunk.tensor])
+        if size > MAX_CHUNK_BYTES:
+            raise InvalidArgumentError(
+                f"a chunk of {size} bytes is above the limit of {MAX_CHUNK_BYTES}",
+                field="chunk.data",
+                metadata={"value": size, "limit": MAX_CHUNK_BYTES},
+            )
+        if chunk.offset != received or received + size > length:
+            raise ByteCountError(
+                f"a chunk of {size} bytes at {chunk.offset} does not follow the {received} bytes "
+                f"received of {length} declared",
+                field=self._path(chunk.tensor),
+                metadata={"received_bytes": received + size, "declared_bytes": length},
+            )
+        return chunk.tensor
+
+    def _path(self, index: int) -> str:
+        return f"tensors[{self._specs[index].name!r}]"
+
+
+def check_bools(spec: TensorSpec, buffer: memoryview, path: str) -> None:
+    """Raise if a bool tensor holds a byte other than 0 and 1, which NumPy does not expect."""
+    if spec.dtype == "bool" and np.any(np.frombuffer(buffer, np.uint8) > 1):
+        raise InvalidArgumentError("a bool tensor holds bytes other than 0 and 1", field=path)
+
+
+if sys.byteorder != "little":  # pragma: no cover  # no such machine runs the dependencies
+    raise ImportError("convserve needs a little-endian machine: tensors are little endian in place")

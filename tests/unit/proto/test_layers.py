@@ -1,0 +1,70 @@
+"""Layers: every field is parsed once, at construction."""
+
+import numpy as np
+import pytest
+from convserve import layers as ly
+from convserve.errors import InvalidLayerError
+
+
+def test_what_people_write_becomes_tuples():
+    conv = ly.Conv(np.int64(64), 7, stride=2, padding=3)
+    assert (conv.out_channels, conv.kernel_size, conv.stride) == (64, (7,), (2,))
+    assert conv.padding == ((3, 3),)
+    assert ly.Conv(4, (3, 5), padding=(1, 2)).padding == ((1, 1), (2, 2))
+    assert ly.Conv(4, 3, padding=((1, 2),)).padding == ((1, 2),)
+    assert ly.Conv(4, [3, 5], padding=[[0, 1], [2, 3]]).padding == ((0, 1), (2, 3))
+    assert ly.Conv(4, 3, padding="same").padding == "same"
+
+
+def test_layers_are_values():
+    assert ly.Conv(4, 3, stride=1) == ly.Conv(4, (3,), 1)
+    assert hash(ly.Conv(4, 3)) == hash(ly.Conv(4, (3,)))
+    with pytest.raises(AttributeError):
+        ly.ReLU().name = "x"  # type: ignore[misc]
+
+
+def test_the_positional_order_is_the_promised_one():
+    conv = ly.Conv(8, 3, 2, 1, 2, 4, False)
+    assert (conv.stride, conv.dilation, conv.groups, conv.bias) == ((2,), (2,), 4, False)
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: ly.Conv(0, 3), "out_channels"),
+        (lambda: ly.Conv(8, 0), "kernel_size"),
+        (lambda: ly.Conv(8, ()), "kernel_size"),
+        (lambda: ly.Conv(8, (1, 1, 1, 1)), "kernel_size"),
+        (lambda: ly.Conv(8, 2**31), "kernel_size"),
+        (lambda: ly.Conv(8, "3"), "kernel_size"),
+        (lambda: ly.Conv(8, 2.5), "kernel_size"),
+        (lambda: ly.Conv(8, 3, stride=0), "stride"),
+        (lambda: ly.Conv(8, 3, stride=-1), "stride"),
+        (lambda: ly.Conv(8, 3, dilation=(1, 0)), "dilation"),
+        (lambda: ly.Conv(8, 3, padding=-1), "padding"),
+        (lambda: ly.Conv(8, 3, padding="sme"), "padding"),
+        (lambda: ly.Conv(8, 3, padding=((1, 2, 3),)), "padding"),
+        (lambda: ly.Conv(8, 3, padding=()), "padding"),
+        (lambda: ly.Conv(8, 3, groups=True), "groups"),
+        (lambda: ly.Conv(8, 3, bias=1), "bias"),
+        (lambda: ly.Conv(8, 3, padding_mode="mirror"), "padding_mode"),
+        (lambda: ly.Conv(8, 3, name="input"), "name"),
+        (lambda: ly.Conv(8, 3, name="a b"), "name"),
+        (lambda: ly.Conv(8, 3, name="é"), "name"),
+        (lambda: ly.Conv(8, 3, inputs=()), "inputs"),
+        (lambda: ly.ConvTranspose(8, 3, padding="causal"), "padding"),
+        (lambda: ly.ConvTranspose(8, 3, output_padding=-1), "output_padding"),
+        (lambda: ly.MaxPool(2, padding="full"), "padding"),
+        (lambda: ly.Pad("same"), "padding"),
+        (lambda: ly.Pad(1, value=float("nan")), "value"),
+        (lambda: ly.Softplus(beta=0), "beta"),
+        (lambda: ly.LeakyReLU(float("inf")), "negative_slope"),
+        (lambda: ly.Dense(-1), "out_features"),
+        (lambda: ly.Upsample(0), "scale"),
+    ],
+)
+def test_wrong_fields_are_refused_by_name(make, field):
+    with pytest.raises(InvalidLayerError) as caught:
+        make()
+    assert caught.value.field == field
+    assert " is not " in caught.value.message
