@@ -54,7 +54,7 @@ def to_message(value: Any, message: M) -> M:
         elif field.is_repeated:
             getattr(message, field.name).extend(item)
         else:
-            setattr(message, field.name, _enum_number(field.enum_type, item))
+            setattr(message, field.name, _scalar(field, item))
     return message
 
 
@@ -210,12 +210,17 @@ def _enum_prefix(enum: Any) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", enum.name).upper() + "_"
 
 
-def _enum_number(enum: Any, value: Any) -> Any:
+def _scalar(field: Any, value: Any) -> Any:
+    enum = field.enum_type
     if enum is None:
         return value
     known = enum.values_by_name.get(_enum_prefix(enum) + str(value).upper())
     if known is None or known.number == 0:
-        raise InvalidArgumentError(f"{value!r} is not one of {', '.join(_enum_names(enum))}")
+        raise InvalidArgumentError(
+            f"{value!r} is not one of {', '.join(_enum_names(enum))}",
+            field=field.name,
+            metadata={"value": value},
+        )
     return known.number
 
 

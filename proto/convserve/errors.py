@@ -45,7 +45,11 @@ from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 DOMAIN = "convserve"
-MAX_MESSAGE_CHARS = 2000  # a status travels in a header, whose size gRPC bounds (8 KiB by default)
+# A status travels in headers, once as text and once in base64, whose size gRPC bounds (8 KiB by
+# default): beyond it the caller would learn nothing but that.
+MAX_MESSAGE_BYTES = 1500
+MAX_FIELD_BYTES = 300
+MAX_VALUE_BYTES = 200
 
 Errors = TypeVar("Errors", bound="ConvserveError")
 
@@ -283,14 +287,15 @@ def error_at(path: str) -> Iterator[None]:
 
 def to_status(error: ConvserveError) -> status_pb2.Status:
     """The error as the wire carries it."""
-    message = str(error)[:MAX_MESSAGE_CHARS]
+    message = _short(str(error), MAX_MESSAGE_BYTES)
     status = status_pb2.Status(code=error.code, message=message)
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    metadata = {key: _short(value, MAX_VALUE_BYTES) for key, value in error.metadata.items()}
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
     status.details.add().Pack(info)
     if error.field:
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=error.field,
-            description=error.message[:MAX_MESSAGE_CHARS],
+            field=_short(error.field, MAX_FIELD_BYTES),
+            description=_short(error.message, MAX_MESSAGE_BYTES),
             reason=error.reason,
         )
         status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
@@ -299,6 +304,11 @@ def to_status(error: ConvserveError) -> status_pb2.Status:
         retry.retry_delay.FromNanoseconds(int(error.retry_delay * 1e9))
         status.details.add().Pack(retry)
     return status
+
+
+def _short(text: str, limit_bytes: int) -> str:
+    """The beginning of a text that may hold what a caller sent."""
+    return text.encode(errors="replace")[:limit_bytes].decode(errors="ignore")
 
 
 def from_status(status: status_pb2.Status) -> ConvserveError:

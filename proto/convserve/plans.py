@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from attrs import field, frozen
+from attrs import frozen
 
 from convserve.layers import Layer
 from convserve.tensors import SYMBOLIC_BATCH, Shape, TensorSpec
@@ -19,17 +19,23 @@ def shown_shape(shape: Shape) -> tuple[int | str, ...]:
 class ReceptiveField:
     """What part of the network's input one output element sees, per spatial axis.
 
-    Along one axis, output o sees the input elements from start + o * jump on, `size` of them.
+    Along one axis, output o sees the input elements from start + o * jump on, at most `size` of
+    them. After upsampling start and jump may be fractions: the first element is the next whole one.
+    jump = 0: every output sees all of them, as after a global pool or Flatten.
     """
 
-    size: tuple[int, ...] = field(converter=tuple)
-    jump: tuple[Fraction, ...] = field(converter=tuple)
-    start: tuple[Fraction, ...] = field(converter=tuple)
+    size: tuple[int, ...]
+    jump: tuple[Fraction, ...]
+    start: tuple[Fraction, ...]
 
 
 @frozen(kw_only=True)
 class LayerPlan:
-    """What one layer does, needs and costs. Counts and bytes are exact integers."""
+    """What one layer does, needs and costs. Counts and bytes are exact integers.
+
+    `parameter_count` is of trained weights only; the statistics of BatchNorm are in `weight_bytes`
+    alone. With a symbolic batch, counts and `activation_bytes` are per sample.
+    """
 
     name: str
     kind: str

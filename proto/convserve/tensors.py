@@ -133,12 +133,13 @@ def spec_of(name: str, array: Array) -> TensorSpec:
 
 
 def spec_to_message(spec: TensorSpec) -> tensor_pb2.TensorSpec:
-    """The spec as the wire carries it."""
+    """The spec as the wire carries it; bytes that do not fit the field are left to be computed."""
+    byte_count = 0 if spec.is_symbolic else spec.byte_count
     return tensor_pb2.TensorSpec(
         name=spec.name,
         dtype=f"DTYPE_{spec.dtype.upper()}",
         shape=spec.shape,
-        byte_count=0 if spec.is_symbolic else spec.byte_count,
+        byte_count=byte_count if byte_count < 1 << 63 else 0,
     )
 
 
@@ -223,12 +224,13 @@ class Assembler:
                 field=self._path(index),
                 metadata={"offset": chunk.offset},
             )
+        check_bools(self._specs[index], memoryview(data), self._path(index))
         self._buffers[index][chunk.offset : chunk.offset + len(data)] = data
         self._received[index] += len(data)
         self._missing -= len(data)
 
     def finish(self) -> None:
-        """Raise ByteCountError if the stream ended early, or a bool holds anything but 0 and 1."""
+        """Raise ByteCountError if the stream ended early."""
         for index, (received, buffer) in enumerate(zip(self._received, self._buffers, strict=True)):
             if received < len(buffer):
                 raise ByteCountError(
@@ -236,7 +238,6 @@ class Assembler:
                     field=self._path(index),
                     metadata={"received_bytes": received, "declared_bytes": len(buffer)},
                 )
-            check_bools(self._specs[index], buffer, self._path(index))
 
     def _check(self, chunk: tensor_pb2.TensorChunk, size: int) -> int:
         if not 0 <= chunk.tensor < len(self._specs):

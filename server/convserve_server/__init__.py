@@ -1,0 +1,1 @@
+"""The server of convserve: plans convolutions, and runs them in worker processes."""

@@ -1,0 +1,179 @@
+"""The walk over a network: every layer resolved, with its shapes, types, weights and counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+from convserve.errors import InvalidNetworkError, error_at
+from convserve.layers import Layer, kind_of
+from convserve.networks import Network
+from convserve.tensors import Shape, TensorSpec, dtype_of
+
+from convserve_server.planning.axes import batched
+from convserve_server.planning.dtypes import check_takes
+from convserve_server.planning.layers import rule_of
+from convserve_server.planning.layers.rule import Rule, Work
+from convserve_server.planning.limits import check_counts, check_tensor
+from convserve_server.planning.program import Step
+from convserve_server.planning.weights import check_shape
+
+
+@frozen
+class Sample:
+    """One sample of a tensor within a network: its spec without the batch axis."""
+
+    name: str
+    dtype: str
+    shape: Shape
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of one sample."""
+        return math.prod(self.shape) * dtype_of(self.dtype).itemsize
+
+    def spec(self, batch: int) -> TensorSpec:
+        """The tensor with its batch axis."""
+        return TensorSpec(self.name, self.dtype, (batch, *self.shape))
+
+
+@frozen
+class Node:
+    """One layer in its place: `given` as the caller wrote it, `layer` resolved. Counts per sample.
+
+    `trained` holds those of `parameters` that count as parameters.
+    """
+
+    given: Layer
+    layer: Layer
+    rule: Rule[Any]
+    inputs: tuple[Sample, ...]
+    parameters: tuple[TensorSpec, ...]
+    trained: tuple[TensorSpec, ...]
+    output: Sample
+    mac_count: int
+    work: Work
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The inputs' shapes."""
+        return tuple(sample.shape for sample in self.inputs)
+
+    @property
+    def flop_count(self) -> int:
+        """2 per multiply-accumulate, and the elementwise work. Per sample."""
+        return 2 * self.mac_count + self.work.count
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights, statistics included."""
+        return sum(spec.byte_count for spec in self.parameters)
+
+    def step(self, batch: int) -> Step:
+        """The layer as an engine reads it."""
+        return Step(
+            layer=self.layer,
+            inputs=tuple(sample.spec(batch) for sample in self.inputs),
+            parameters=self.parameters,
+            output=self.output.spec(batch),
+        )
+
+
+def walk(
+    network: Network,
+    inputs: Mapping[str, Sample],
+    batch: int,
+    weights: Mapping[str, TensorSpec] | None = None,
+) -> tuple[Node, ...]:
+    """Every layer of the network in execution order, for `batch` samples.
+
+    A weight's element type is that in `weights`, or that of its layer's first input where
+    `weights` is None. Raises InvalidLayerError, ShapeError, DTypeError, InvalidNetworkError,
+    TooLargeError; the field begins with the layer's position in `Network.layers`.
+    """
+    known = dict(inputs)
+    nodes = []
+    for index in network.order:
+        layer = network.layers[index]
+        sources = tuple(known[name] for name in layer.inputs or ())
+        node = _visit(f"layers[{index}]", layer, sources, weights)
+        with error_at(f"layers[{index}]"):
+            _check_size(node, batch)
+        known[node.output.name] = node.output
+        nodes.append(node)
+    return tuple(nodes)
+
+
+def _visit(
+    path: str,
+    given: Layer,
+    inputs: tuple[Sample, ...],
+    weights: Mapping[str, TensorSpec] | None,
+) -> Node:
+    rule = rule_of(given)
+    kind = kind_of(given)
+    shapes = tuple(sample.shape for sample in inputs)
+    with error_at(path):
+        _check_input_count(kind, rule, len(inputs))
+        with error_at(kind):
+            check_takes(rule.takes, {sample.name: sample.dtype for sample in inputs})
+            layer = rule.resolve(given, shapes)
+    parameters = _parameters(layer, rule, inputs, weights, path)
+    with error_at(path), error_at(kind):
+        check_takes(rule.takes, {spec.name: spec.dtype for spec in parameters})
+        dtypes = [sample.dtype for sample in inputs] + [spec.dtype for spec in parameters]
+        dtype = rule.output_dtype(layer, dtypes)
+    statistics = {f"{layer.name}.{role}" for role in rule.statistics}
+    return Node(
+        given=given,
+        layer=layer,
+        rule=rule,
+        inputs=inputs,
+        parameters=parameters,
+        trained=tuple(spec for spec in parameters if spec.name not in statistics),
+        output=Sample(str(layer.name), dtype, rule.output_shape(layer, shapes)),
+        mac_count=rule.mac_count(layer, shapes),
+        work=rule.work(layer, shapes),
+    )
+
+
+def _parameters(
+    layer: Layer,
+    rule: Rule[Any],
+    inputs: tuple[Sample, ...],
+    weights: Mapping[str, TensorSpec] | None,
+    path: str,
+) -> tuple[TensorSpec, ...]:
+    shapes = rule.weight_shapes(layer, tuple(sample.shape for sample in inputs))
+    specs = []
+    for role, shape in zip(rule.weight_names(layer), shapes, strict=True):
+        spec = TensorSpec(f"{layer.name}.{role}", inputs[0].dtype, shape)
+        if weights is not None:
+            check_shape(weights[spec.name], shape, f"{path} reads {batched(inputs[0].shape)}")
+            spec = weights[spec.name]
+        specs.append(spec)
+    return tuple(specs)
+
+
+def _check_input_count(kind: str, rule: Rule[Any], count: int) -> None:
+    if rule.joins and count < 2:
+        raise InvalidNetworkError(
+            f"{kind} joins at least 2 inputs, but {count} is given; name the layers to join",
+            field="inputs",
+            metadata={"value": count, "limit": 2},
+        )
+    if not rule.joins and count != 1:
+        raise InvalidNetworkError(
+            f"{kind} reads exactly 1 input, but {count} are given; join them by add or concat",
+            field="inputs",
+            metadata={"value": count, "limit": 1},
+        )
+
+
+def _check_size(node: Node, batch: int) -> None:
+    check_tensor(node.output.spec(max(batch, 1)))
+    for spec in node.parameters:
+        check_tensor(spec)
+    check_counts("FLOPs", node.flop_count * max(batch, 1))

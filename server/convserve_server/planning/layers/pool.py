@@ -1,0 +1,150 @@
+"""Pooling over windows: PyTorch's rules (ATen/native/Pool.h), and the `same` modes."""
+
+# ruff: noqa: D102  # the methods are those of Rule, which documents them
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, TypeVar
+
+from attrs import evolve
+from convserve.errors import InvalidLayerError
+from convserve.layers import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from convserve.layers.fields import Ints, Pairs
+from convserve.tensors import Shape
+
+from convserve_server.planning.axes import (
+    axis_names,
+    check_fits,
+    explain_count,
+    explain_padding,
+    explain_span,
+    per_axis,
+    product,
+    resolve_padding,
+    spatial,
+    spread,
+    windows_of,
+)
+from convserve_server.planning.dtypes import FRACTIONS, REAL
+from convserve_server.planning.layers.rule import L, Rule, Shapes, Work
+from convserve_server.planning.receptive_field import Reach
+from convserve_server.planning.windows import Window
+
+P = TypeVar("P", bound=MaxPool | AvgPool)
+
+
+class WindowPoolRule(Rule[P]):
+    """What both kinds of pools over windows share: everything but their arithmetic."""
+
+    axis_fields: ClassVar[tuple[str, ...]] = ("kernel_size", "stride")
+
+    def resolve(self, layer: P, shapes: Shapes) -> P:
+        lengths = spatial(shapes[0])
+        layer = evolve(layer, stride=layer.stride or layer.kernel_size)
+        layer = spread(layer, len(lengths), *self.axis_fields)
+        if isinstance(layer.padding, str):  # `same` makes whole windows: nothing to round up
+            layer = evolve(layer, ceil_mode=layer.ceil_mode and layer.padding == "valid")
+        else:
+            _check_half(per_axis(layer.padding, len(lengths), "padding"), layer.kernel_size)
+        padding = resolve_padding(layer.padding, windows_of(layer, shapes[0]))
+        layer = evolve(layer, padding=padding)
+        check_fits(windows_of(layer, shapes[0]))
+        return layer
+
+    def output_shape(self, layer: P, shapes: Shapes) -> Shape:
+        windows = windows_of(layer, shapes[0])
+        counts = (w.ceil_count if layer.ceil_mode else w.count for w in windows)
+        return (shapes[0][0], *counts)
+
+    def reach(self, layer: P, shapes: Shapes) -> tuple[Reach, ...]:
+        return tuple(Reach(w.span, w.stride, w.low) for w in windows_of(layer, shapes[0]))
+
+    def explain(self, given: P, layer: P, shapes: Shapes) -> tuple[str, ...]:
+        windows = windows_of(layer, shapes[0])
+        lines = []
+        for axis, window in zip(axis_names(len(windows)), windows, strict=True):
+            count = _explain_ceil(window) if layer.ceil_mode else explain_count(window)
+            formulas = [explain_span(window), *explain_padding(given.padding, window), count]
+            lines += [f"{axis}: {line}" for line in formulas]
+        return tuple(lines)
+
+
+class MaxPoolRule(WindowPoolRule[MaxPool]):
+    """The maximum over windows."""
+
+    takes = REAL
+    axis_fields = ("kernel_size", "stride", "dilation")
+
+    def work(self, layer: MaxPool, shapes: Shapes) -> Work:
+        taps = math.prod(layer.kernel_size)
+        count = math.prod(self.output_shape(layer, shapes)) * (taps - 1)
+        return Work(count, f"comparisons, {taps} - 1 per output element")
+
+
+class AvgPoolRule(WindowPoolRule[AvgPool]):
+    """The mean over windows."""
+
+    takes = FRACTIONS
+
+    def work(self, layer: AvgPool, shapes: Shapes) -> Work:
+        taps = math.prod(layer.kernel_size)
+        count = math.prod(self.output_shape(layer, shapes)) * taps
+        return Work(count, f"{taps} - 1 additions and 1 division per output element")
+
+
+class GlobalPoolRule(Rule[L]):
+    """One value per channel, of all its positions; the spatial axes stay with size 1."""
+
+    def resolve(self, layer: L, shapes: Shapes) -> L:
+        spatial(shapes[0])
+        return layer
+
+    def output_shape(self, layer: L, shapes: Shapes) -> Shape:
+        return (shapes[0][0], *(1 for _ in shapes[0][1:]))
+
+    def reach(self, layer: L, shapes: Shapes) -> tuple[Reach, ...]:
+        return tuple(Reach(span=length, stride=0) for length in shapes[0][1:])
+
+    def explain(self, given: L, layer: L, shapes: Shapes) -> tuple[str, ...]:
+        return (f"L' = 1: one value of all {product(shapes[0][1:])} positions of a channel",)
+
+
+class GlobalAvgPoolRule(GlobalPoolRule[GlobalAvgPool]):
+    """The mean over all spatial axes."""
+
+    takes = FRACTIONS
+
+    def work(self, layer: GlobalAvgPool, shapes: Shapes) -> Work:
+        return Work(math.prod(shapes[0]), "prod(L) - 1 additions and 1 division per channel")
+
+
+class GlobalMaxPoolRule(GlobalPoolRule[GlobalMaxPool]):
+    """The maximum over all spatial axes."""
+
+    takes = REAL
+
+    def work(self, layer: GlobalMaxPool, shapes: Shapes) -> Work:
+        count = shapes[0][0] * (math.prod(shapes[0][1:]) - 1)
+        return Work(count, "prod(L) - 1 comparisons per channel")
+
+
+def _check_half(padding: Pairs, kernel_size: Ints) -> None:
+    """More padding than half a window could leave a window with nothing but padding."""
+    for pair, kernel in zip(padding, kernel_size, strict=True):
+        if max(pair) > kernel // 2:
+            raise InvalidLayerError(
+                f"padding {max(pair)} is more than half of the kernel {kernel}; use at most "
+                f"{kernel // 2}, or a Pad layer before the pool",
+                field="padding",
+                metadata={"value": max(pair), "limit": kernel // 2},
+            )
+
+
+def _explain_ceil(window: Window) -> str:
+    numbers = f"{window.length} + {window.low} + {window.high} - {window.span}"
+    return (
+        "L' = ceil((L + low + high - e) / stride) + 1 = "
+        f"ceil(({numbers}) / {window.stride}) + 1, less 1 if the last window would start at or "
+        f"after L + low = {window.length + window.low}: {window.ceil_count}"
+    )

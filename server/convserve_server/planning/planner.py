@@ -1,0 +1,160 @@
+"""From a network, or an operation, to its plan or to the program that an engine runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+from convserve.errors import ShapeError
+from convserve.layers import kind_of
+from convserve.networks import Network
+from convserve.plans import LayerPlan, Plan
+from convserve.tensors import SYMBOLIC_BATCH, TensorSpec
+
+from convserve_server.planning.explanation import explain as explain_node
+from convserve_server.planning.graph import Node, walk
+from convserve_server.planning.inputs import CHANNELS_LAST, channels_last, name_inputs, read_inputs
+from convserve_server.planning.limits import check_counts
+from convserve_server.planning.memory import Peak, find_peak
+from convserve_server.planning.operations import plan_operation
+from convserve_server.planning.program import Advice, Advisor, Program
+from convserve_server.planning.receptive_field import as_receptive_field
+from convserve_server.planning.sight import Sight, look
+from convserve_server.planning.weights import check_names, check_weight_names, weight_names
+
+__all__ = ["check_weight_names", "compile_network", "plan_network", "plan_operation"]
+
+
+@frozen
+class _View:
+    """How the plan is shown: `batch` may be -1, `count` is the samples that the counts are for."""
+
+    batch: int
+    count: int
+    layout: str
+    explain: bool
+
+    def output(self, node: Node) -> TensorSpec:
+        """A layer's result with its batch, in the caller's layout."""
+        spec = node.output.spec(self.batch)
+        return channels_last(spec) if self.layout == CHANNELS_LAST else spec
+
+
+def plan_network(
+    network: Network,
+    inputs: Sequence[TensorSpec],
+    *,
+    advisor: Advisor,
+    device: str = "cpu",
+    layout: str = "channels_first",
+    explain: bool = False,
+) -> Plan:
+    """What the network needs for such inputs. Allocates nothing and looks at no value.
+
+    The first axis of the inputs is the batch: -1 where it is not known yet, and then all counts
+    are per sample. Weights take the element type of their layer's input. `layout` concerns the
+    shapes of `inputs` and those of the results in the plan.
+
+    Raises InvalidNetworkError, InvalidLayerError, ShapeError, DTypeError, TooLargeError.
+    """
+    specs = name_inputs(network, inputs)
+    given = read_inputs(specs, layout, "inputs")
+    count = 1 if given.batch == SYMBOLIC_BATCH else given.batch
+    view = _View(given.batch, count, layout, explain)
+    nodes = walk(network, given.samples, count)
+    sights = look(nodes, given.samples)
+    advices = [advisor.advise(node.step(count)) for node in nodes]
+    workspaces = [advice.workspace_bytes for advice in advices]
+    peak = find_peak(nodes, given.samples, network.outputs, workspaces, count)
+    layers = tuple(
+        _layer_plan(node, advice, sight, view)
+        for node, advice, sight in zip(nodes, advices, sights, strict=True)
+    )
+    notes = tuple(sight.note for sight in sights if sight.note)
+    return _total(network, specs, layers, peak, device, notes)
+
+
+def compile_network(
+    network: Network, tensors: Sequence[TensorSpec], *, layout: str = "channels_first"
+) -> Program:
+    """The steps that compute the network on such tensors: its inputs and weights, by name.
+
+    `layout` concerns the shapes of the inputs; the program is channels first.
+
+    Raises InvalidNetworkError for tensors that are missing, extra or given twice, ShapeError for a
+    weight of another shape or an unknown batch, and what `plan_network` raises.
+    """
+    check_names((*network.inputs, *weight_names(network)), tensors, "tensors")
+    by_name = {spec.name: spec for spec in tensors}
+    specs = [by_name[name] for name in network.inputs]
+    _check_batch(specs)
+    given = read_inputs(specs, layout, "tensors")
+    nodes = walk(network, given.samples, given.batch, by_name)
+    return Program(
+        inputs=tuple(sample.spec(given.batch) for sample in given.samples.values()),
+        steps=tuple(node.step(given.batch) for node in nodes),
+        outputs=network.outputs,
+    )
+
+
+def _check_batch(specs: Sequence[TensorSpec]) -> None:
+    for spec in specs:
+        if spec.is_symbolic:
+            raise ShapeError(
+                f"the batch is {spec.shape[0]}, which is unknown; a run needs its size, 0 or more",
+                field=f"tensors[{spec.name!r}].shape[0]",
+                metadata={"value": spec.shape[0], "limit": 0},
+            )
+
+
+def _layer_plan(node: Node, advice: Advice, sight: Sight, view: _View) -> LayerPlan:
+    return LayerPlan(
+        name=node.output.name,
+        kind=kind_of(node.layer),
+        inputs=tuple(sample.name for sample in node.inputs),
+        output=view.output(node),
+        resolved=node.layer,
+        parameters=node.parameters,
+        parameter_count=sum(spec.element_count for spec in node.trained),
+        mac_count=view.count * node.mac_count,
+        flop_count=view.count * node.flop_count,
+        activation_bytes=view.count * node.output.byte_count,
+        weight_bytes=node.weight_bytes,
+        workspace_bytes=advice.workspace_bytes,
+        receptive_field=as_receptive_field(sight.after),
+        engine=advice.engine,
+        algorithm=advice.algorithm,
+        algorithm_reason=advice.reason,
+        explanation=explain_node(node, sight, view.count) if view.explain else (),
+    )
+
+
+def _total(
+    network: Network,
+    inputs: tuple[TensorSpec, ...],
+    layers: tuple[LayerPlan, ...],
+    peak: Peak,
+    device: str,
+    notes: tuple[str, ...],
+) -> Plan:
+    by_name = {layer.name: layer for layer in layers}
+    flop_count = sum(layer.flop_count for layer in layers)
+    check_counts("FLOPs of all layers", flop_count)
+    check_counts("bytes at the peak", peak.byte_count)
+    return Plan(
+        inputs=inputs,
+        outputs=tuple(by_name[name].output for name in network.outputs),
+        layers=layers,
+        parameter_count=sum(layer.parameter_count for layer in layers),
+        mac_count=sum(layer.mac_count for layer in layers),
+        flop_count=flop_count,
+        weight_bytes=peak.weight_bytes,
+        peak_memory_bytes=peak.byte_count,
+        peak_memory_fixed_bytes=peak.fixed_bytes,
+        peak_memory_per_sample_bytes=peak.sample_bytes,
+        peak_layer=peak.layer,
+        receptive_field=by_name[network.outputs[0]].receptive_field,
+        device=device,
+        symbolic_batch=inputs[0].is_symbolic,
+        notes=notes,
+    )

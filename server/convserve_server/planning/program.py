@@ -1,0 +1,87 @@
+"""What planning hands to the engines: work with every default and mode replaced by numbers.
+
+An engine reads only this. It never sees a padding mode, an unnamed layer or a shape to infer.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias
+
+from attrs import frozen
+from convserve.layers import Layer
+from convserve.operations import Operation
+from convserve.tensors import TensorSpec
+
+
+@frozen
+class Step:
+    """One layer to run, resolved: one number per spatial axis, padding as (low, high) pairs.
+
+    All specs are channels first and have a known batch. `inputs` name network inputs or earlier
+    steps; `parameters` are `<layer>.weight` and so on, with the dtype in which they were sent;
+    `output` is named after the layer. `ceil_mode` is already in the output's shape.
+    """
+
+    layer: Layer
+    inputs: tuple[TensorSpec, ...]
+    parameters: tuple[TensorSpec, ...]
+    output: TensorSpec
+
+
+@frozen
+class Program:
+    """A network to run: its steps in order. `outputs` name steps."""
+
+    inputs: tuple[TensorSpec, ...]
+    steps: tuple[Step, ...]
+    outputs: tuple[str, ...]
+
+
+@frozen
+class OperationStep:
+    """An operation to run, resolved. The output is called `output`."""
+
+    operation: Operation
+    operands: tuple[TensorSpec, TensorSpec]
+    output: TensorSpec
+
+
+Work: TypeAlias = Program | OperationStep
+
+
+@frozen
+class Advice:
+    """Which engine and algorithm would run a step, what it needs meanwhile, and why."""
+
+    engine: str
+    algorithm: str
+    workspace_bytes: int
+    reason: str
+
+
+class Advisor(Protocol):
+    """What planning asks an engine about a step, without any array. Must not import CUDA."""
+
+    def advise(self, step: Step | OperationStep) -> Advice:
+        """How the engine would run the step."""
+        ...
+
+
+def work_inputs(work: Work) -> tuple[TensorSpec, ...]:
+    """The tensors that the work reads and that are not weights."""
+    return work.inputs if isinstance(work, Program) else work.operands
+
+
+def work_outputs(work: Work) -> tuple[TensorSpec, ...]:
+    """The tensors that the work returns."""
+    if isinstance(work, OperationStep):
+        return (work.output,)
+    by_name = {step.output.name: step.output for step in work.steps}
+    return tuple(by_name[name] for name in work.outputs)
+
+
+def work_parameters(work: Work) -> tuple[TensorSpec, ...]:
+    """The weights that the work reads."""
+    if isinstance(work, OperationStep):
+        return ()
+    return tuple(spec for step in work.steps for spec in step.parameters)

@@ -1,0 +1,140 @@
+"""Which part of the network's input one output element sees, in exact fractions.
+
+Per axis, output o of a layer sees `span` elements of a grid, from o * stride - low on; the grid is
+the layer's input with `up` - 1 places between its elements. Convolutions and pools have up = 1;
+transposed convolutions and upsampling have stride = 1. The recurrences are those of Araujo, Norris
+and Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TypeAlias
+
+from attrs import frozen
+from convserve.plans import ReceptiveField
+
+_ZERO, _ONE = Fraction(0), Fraction(1)
+
+
+@frozen
+class Reach:
+    """How far one layer sees along one axis. stride = 0: every output sees the whole axis."""
+
+    span: int = 1
+    stride: int = 1
+    low: int = 0
+    up: int = 1
+
+
+@frozen
+class AxisField:
+    """What output o sees along one axis: from start + o * jump on, `size` elements of the input.
+
+    After upsampling by a layer whose elements are `lattice` input elements apart, an output sees
+    whole steps of that lattice only: `spread` is what was added since, `anchored` what was before.
+    """
+
+    start: Fraction = _ZERO
+    jump: Fraction = _ONE
+    lattice: Fraction = _ONE
+    anchored: Fraction = _ZERO
+    spread: Fraction = _ZERO
+
+    @property
+    def extent(self) -> Fraction:
+        """From the first element to the last, which is size - 1."""
+        steps = self.spread // self.lattice if self.lattice else 0
+        return self.anchored + steps * self.lattice
+
+    @property
+    def size(self) -> int:
+        """Input elements from the first to the last."""
+        return int(self.extent) + 1
+
+    def through(self, reach: Reach) -> AxisField:
+        """The field after one more layer."""
+        upsamples = reach.up > 1
+        base = self._anchor() if upsamples else self
+        fine = self.jump / reach.up if upsamples else self.jump
+        return AxisField(
+            start=self.start - reach.low * fine,
+            jump=fine * reach.stride,
+            lattice=base.lattice,
+            anchored=base.anchored,
+            spread=base.spread + (reach.span - 1) * fine,
+        )
+
+    def _anchor(self) -> AxisField:
+        """The same field, its elements being the new lattice if they lie on the old one."""
+        if self.lattice and self.jump % self.lattice:
+            return self
+        return AxisField(self.start, self.jump, lattice=self.jump, anchored=self.extent)
+
+
+AxisFields: TypeAlias = tuple[AxisField, ...]
+
+
+def advance(field: AxisFields | None, reaches: Sequence[Reach]) -> AxisFields | None:
+    """The field after a layer; no reaches mean a layer that looks at one element only."""
+    if field is None or not reaches:
+        return field
+    return tuple(axis.through(reach) for axis, reach in zip(field, reaches, strict=True))
+
+
+def jumps_agree(fields: Sequence[AxisFields | None]) -> bool:
+    """Whether branches that are joined have the same distance between neighbouring outputs."""
+    known = [field for field in fields if field is not None]
+    return len({tuple(axis.jump for axis in field) for field in known}) <= 1
+
+
+def unite(fields: Sequence[AxisFields | None]) -> AxisFields | None:
+    """The hull of joined branches: the first start and the last end. Takes the first's jump.
+
+    None where no branch has a field, or they have different numbers of axes.
+    """
+    known = [field for field in fields if field is not None]
+    if len(known) < 2:
+        return known[0] if known else None
+    if len({len(field) for field in known}) != 1:
+        return None
+    return tuple(_hull(axes) for axes in zip(*known, strict=True))
+
+
+def _hull(axes: tuple[AxisField, ...]) -> AxisField:
+    if len(set(axes)) == 1:
+        return axes[0]
+    start = min(axis.start for axis in axes)
+    end = max(axis.start + axis.extent for axis in axes)
+    return AxisField(start, axes[0].jump, spread=end - start)
+
+
+def as_receptive_field(field: AxisFields | None) -> ReceptiveField | None:
+    """The field as a plan shows it."""
+    if field is None:
+        return None
+    size = tuple(axis.size for axis in field)
+    jump = tuple(axis.jump for axis in field)
+    start = tuple(axis.start for axis in field)
+    return ReceptiveField(size, jump, start)
+
+
+def explain_reach(before: AxisField, reach: Reach, after: AxisField) -> tuple[str, ...]:
+    """The recurrences of one axis, and the same with the numbers."""
+    if reach.up == 1:
+        name, fine = "jump", str(before.jump)
+    else:
+        name, fine = "(jump / up)", f"({before.jump} / {reach.up})"
+    exact = before.size + (reach.span - 1) * before.jump / reach.up
+    rounding = "" if exact == after.size else f" = {exact}, in whole steps"
+    return (
+        (
+            f"receptive field = size + (e - 1) * {name} = "
+            f"{before.size} + ({reach.span} - 1) * {fine}{rounding} = {after.size}"
+        ),
+        (
+            f"jump = {name} * stride = {fine} * {reach.stride} = {after.jump}; "
+            f"start = start - low * {name} = {before.start} - {reach.low} * {fine} = {after.start}"
+        ),
+    )
