@@ -1,0 +1,1 @@
+"""Processes that compute, and the memory that they share with the front."""

@@ -1,0 +1,92 @@
+"""A driver of the client's flows that sends nothing: it answers each command from a script."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from convserve.errors import ConvserveError
+from convserve_client._flows import Command, Exclusive, Flow, Pause, Send
+from convserve_client._retries import Policy
+from convserve_client._session import Session
+from google.protobuf.message import Message
+
+
+class Clock:
+    """A clock that stands still until it is told how much time passes."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeLock:
+    """Counts how often it is held."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+
+class ScriptedDriver:
+    """Answers the n-th exchange with the n-th of `answers`.
+
+    An answer is an error to raise, or a function from the requests to the responses. A pause moves
+    the clock. `sent` and `pauses` tell what was asked for.
+    """
+
+    def __init__(
+        self, answers: Sequence[ConvserveError | Callable[[list[Any]], list[Message]]] = ()
+    ) -> None:
+        self.clock = Clock()
+        self.sent: list[tuple[str, list[Any], float]] = []
+        self.pauses: list[float] = []
+        self.locks: list[FakeLock] = []
+        self._answers = list(answers)
+
+    def session(self, timeout: float = 60.0, max_retries: int = 1) -> Session:
+        """A session on this driver's clock, without jitter."""
+        return Session(timeout, Policy(max_retries, lambda: 0.0), self._lock, self.clock)
+
+    def drive(self, flow: Flow[Any]) -> Any:
+        """Run a flow to its end."""
+        answer: Any = None
+        error: ConvserveError | None = None
+        try:
+            for _ in itertools.count():
+                command = flow.throw(error) if error else flow.send(answer)
+                answer, error = self._perform(command)
+        except StopIteration as stop:
+            return stop.value
+
+    def _perform(self, command: Command) -> tuple[Any, ConvserveError | None]:
+        match command:
+            case Pause():
+                self.pauses.append(command.seconds)
+                self.clock.now += command.seconds
+                return None, None
+            case Exclusive():
+                command.lock.held += 1
+                return self.drive(command.flow), None
+            case Send():
+                try:
+                    return self._send(command), None
+                except ConvserveError as error:
+                    return None, error
+
+    def _send(self, command: Send) -> Any:
+        exchange = command.exchange
+        requests = list(exchange.requests())
+        self.sent.append((exchange.method.name, requests, command.timeout))
+        answer = self._answers.pop(0)
+        if isinstance(answer, ConvserveError):
+            raise answer
+        for response in answer(requests):
+            exchange.receive(response)
+        return exchange.result()
+
+    def _lock(self) -> FakeLock:
+        self.locks.append(FakeLock())
+        return self.locks[-1]
