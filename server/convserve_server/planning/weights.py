@@ -13,12 +13,23 @@ from convserve_server.planning.layers import rule_of
 
 
 def weight_names(network: Network) -> tuple[str, ...]:
-    """`<layer>.weight` and so on, in the order of the layers."""
-    return tuple(
-        f"{layer.name}.{role}"
-        for layer in network.layers
-        for role in rule_of(layer).weight_names(layer)
-    )
+    """`<layer>.weight` and so on, in the order of the layers.
+
+    Raises InvalidNetworkError if one of them is also the name of a layer or of an input.
+    """
+    taken = {*network.inputs, *(str(layer.name) for layer in network.layers)}
+    names = []
+    for index, layer in enumerate(network.layers):
+        for role in rule_of(layer).weight_names(layer):
+            name = f"{layer.name}.{role}"
+            if name in taken:
+                raise InvalidNetworkError(
+                    f"its weight {name!r} has the name of a layer or an input; rename one of them",
+                    field=f"layers[{index}].name",
+                    metadata={"value": name},
+                )
+            names.append(name)
+    return tuple(names)
 
 
 def check_weight_names(network: Network, weights: Sequence[TensorSpec]) -> None:

@@ -73,6 +73,12 @@ def test_a_status_fits_a_header_however_long_the_message():
     assert errors.to_status(error).ByteSize() < 5000
 
 
+def test_a_status_fits_a_header_whatever_the_caller_sent():
+    text = "\N{GRINNING FACE}" * 100_000
+    error = errors.InvalidNetworkError(text, field=text, metadata={"value": text})
+    assert errors.to_status(error).ByteSize() < 5000
+
+
 def test_context_is_added_in_front_of_the_field():
     def fail():
         with errors.error_at("layers[3]"), errors.error_at("conv"):

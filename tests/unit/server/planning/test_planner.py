@@ -274,3 +274,10 @@ def test_thousands_of_layers_are_planned_and_compiled():
     weights = [spec for layer in planned.layers for spec in layer.parameters]
     tensors = [TensorSpec("input", "float32", (1, 4, 16)), *weights]
     assert len(compile_network(network, tensors).steps) == 4096
+
+
+def test_a_weight_with_the_name_of_a_layer_is_refused():
+    network = Network([ReLU(name="a.weight"), Conv(2, 1, name="a")])
+    with pytest.raises(InvalidNetworkError, match=r"'a\.weight'") as caught:
+        check_weight_names(network, [])
+    assert caught.value.field == "layers[1].name"

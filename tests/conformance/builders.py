@@ -1,0 +1,66 @@
+"""How a case is stated in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convserve import layers as cs
+from convserve.layers import Layer, kind_of
+from convserve.networks import Network
+from convserve.operations import OPERANDS, Operation, operation_kind
+from convserve.tensors import Shape
+
+from tests.conformance.case import Case
+
+
+def layer_case(name: str, layer: Layer, *shapes: Shape, **options: Any) -> Case:
+    """A network of one layer, on inputs `x1`, `x2`... if it joins several."""
+    names = ("input",) if len(shapes) == 1 else tuple(f"x{i + 1}" for i in range(len(shapes)))
+    if len(shapes) > 1:
+        layer = type(layer)(name=kind_of(layer), inputs=names)
+    network = Network([layer], inputs=names)
+    channels_axis = -1 if options.get("layout") == "channels_last" else 1
+    return Case(
+        name=f"{kind_of(layer)}-{name}-{options.get('dtype', 'float32')}",
+        work=network,
+        inputs=dict(zip(names, shapes, strict=True)),
+        weights=weight_shapes(network.layers[0], shapes[0][channels_axis], len(shapes[0]) - 2),
+        **options,
+    )
+
+
+def weight_shapes(layer: Layer, channels: int, rank: int) -> dict[str, Shape]:
+    """The weights of a named layer that reads `channels` over `rank` spatial axes."""
+    shapes: dict[str, Shape] = {}
+    match layer:
+        case cs.Conv():
+            kernel = _per_axis(layer.kernel_size, rank)
+            shapes["weight"] = (layer.out_channels, channels // layer.groups, *kernel)
+        case cs.ConvTranspose():
+            kernel = _per_axis(layer.kernel_size, rank)
+            shapes["weight"] = (channels, layer.out_channels // layer.groups, *kernel)
+        case cs.Dense():
+            shapes["weight"] = (layer.out_features, channels)
+        case cs.BatchNorm():
+            names = ("weight", "bias", "running_mean", "running_var")
+            shapes = dict.fromkeys(names, (channels,))
+    if isinstance(layer, cs.Conv | cs.ConvTranspose) and layer.bias:
+        shapes["bias"] = (layer.out_channels,)
+    if isinstance(layer, cs.Dense) and layer.bias:
+        shapes["bias"] = (layer.out_features,)
+    return {f"{layer.name}.{name}": shape for name, shape in shapes.items()}
+
+
+def operation_case(name: str, operation: Operation, a: Shape, b: Shape, **options: Any) -> Case:
+    """An operation on its two operands."""
+    kind = operation_kind(operation)
+    return Case(
+        name=f"{kind}-{name}-{options.get('dtype', 'float32')}",
+        work=operation,
+        inputs=dict(zip(OPERANDS[kind], (a, b), strict=True)),
+        **options,
+    )
+
+
+def _per_axis(values: Shape, rank: int) -> Shape:
+    return values * rank if len(values) == 1 else values

@@ -1,0 +1,208 @@
+"""What PyTorch and SciPy compute in double precision for one resolved step: the oracle's oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from convserve import layers, operations
+from convserve.layers.fields import Pairs
+from convserve.tensors import Array
+from convserve_server.engines.reference.windows import pairs
+from convserve_server.planning.program import Program, Work
+from scipy import signal
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  # as everyone writes it
+
+
+def expected_result(work: Work, tensors: Mapping[str, Array]) -> Array:
+    """The result of an operation, or of a program of one step, in float64 or complex128."""
+    wide = {name: widened(array) for name, array in tensors.items()}
+    if not isinstance(work, Program):
+        operands = [wide[spec.name] for spec in work.operands]
+        return np.asarray(OPERATIONS[type(work.operation)](work.operation, *operands))
+    (step,) = work.steps
+    inputs = [torch.from_numpy(wide[spec.name]) for spec in step.inputs]
+    weights = {
+        spec.name.rpartition(".")[2]: torch.from_numpy(wide[spec.name]) for spec in step.parameters
+    }
+    return np.asarray(LAYERS[type(step.layer)](step.layer, *inputs, **weights))
+
+
+def widened(array: Array) -> Array:
+    """A copy in float64 or complex128, which PyTorch may hold."""
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64, order="C")
+
+
+def by_rank(name: str, x: Tensor) -> Callable[..., Tensor]:
+    """The PyTorch function `name` for the rank of `x`, such as conv2d."""
+    function: Callable[..., Tensor] = getattr(F, f"{name}{x.ndim - 2}d")
+    return function
+
+
+def pad(x: Tensor, padding: Pairs, mode: str = "zeros", value: float = 0.0) -> Tensor:
+    flat = [size for pair in reversed(padding) for size in pair]
+    return F.pad(x, flat, value=value) if mode == "zeros" else F.pad(x, flat, mode=mode)
+
+
+def conv(layer: layers.Conv, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    x = pad(x, pairs(layer.padding), layer.padding_mode)
+    return by_rank("conv", x)(x, weight, bias, layer.stride, 0, layer.dilation, layer.groups)
+
+
+def conv_transpose(
+    layer: layers.ConvTranspose, x: Tensor, weight: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    full = by_rank("conv_transpose", x)(
+        x, weight, bias, layer.stride, 0, layer.output_padding, layer.groups, layer.dilation
+    )
+    ends = zip(pairs(layer.padding), full.shape[2:], strict=True)
+    inside: Any = [slice(low, size - high) for (low, high), size in ends]
+    return full[:, :, *inside]
+
+
+def takes(layer: layers.MaxPool | layers.AvgPool) -> bool:
+    """Whether PyTorch's pooling can state the padding: symmetric, at most half of the window."""
+    axes = zip(pairs(layer.padding), layer.kernel_size, strict=True)
+    return all(low == high and 2 * low <= k for (low, high), k in axes)
+
+
+def max_pool(layer: layers.MaxPool, x: Tensor) -> Tensor:
+    padding: Any = [low for low, _ in pairs(layer.padding)]
+    if not takes(layer):
+        assert not layer.ceil_mode
+        x, padding = pad(x, pairs(layer.padding), value=-np.inf), 0
+    pool = by_rank("max_pool", x)
+    return pool(x, layer.kernel_size, layer.stride, padding, layer.dilation, layer.ceil_mode)
+
+
+def avg_pool(layer: layers.AvgPool, x: Tensor) -> Tensor:
+    pool = by_rank("avg_pool", x)
+    if takes(layer):
+        padding = [low for low, _ in pairs(layer.padding)]
+        options = (layer.ceil_mode, layer.count_include_pad)
+        return pool(x, layer.kernel_size, layer.stride, padding, *options)
+    assert not layer.ceil_mode
+    mean = pool(pad(x, pairs(layer.padding)), layer.kernel_size, layer.stride)
+    if layer.count_include_pad:
+        return mean
+    return mean / pool(
+        pad(torch.ones_like(x), pairs(layer.padding)), layer.kernel_size, layer.stride
+    )
+
+
+def upsample(layer: layers.Upsample, x: Tensor) -> Tensor:
+    for axis, scale in enumerate(layer.scale, start=2):
+        x = x.repeat_interleave(scale, dim=axis)
+    return x
+
+
+def places(factor: int, rank: int) -> Iterator[tuple[int, Any]]:
+    """Each channel offset of a pixel shuffle, and the strided slices that it fills."""
+    for offset, place in enumerate(np.ndindex(*[factor] * rank)):
+        yield offset, (..., *(slice(first, None, factor) for first in place))
+
+
+def pixel_shuffle(layer: layers.PixelShuffle, x: Tensor) -> Tensor:
+    rank, factor = x.ndim - 2, layer.factor
+    sizes = [size * factor for size in x.shape[2:]]
+    y = x.new_empty(x.shape[0], x.shape[1] // factor**rank, *sizes)
+    for offset, place in places(factor, rank):
+        y[place] = x[:, offset :: factor**rank]
+    return y
+
+
+def pixel_unshuffle(layer: layers.PixelUnshuffle, x: Tensor) -> Tensor:
+    rank, factor = x.ndim - 2, layer.factor
+    sizes = [size // factor for size in x.shape[2:]]
+    y = x.new_empty(x.shape[0], x.shape[1] * factor**rank, *sizes)
+    for offset, place in places(factor, rank):
+        y[:, offset :: factor**rank] = x[place]
+    return y
+
+
+def batch_norm(
+    layer: layers.BatchNorm,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+) -> Tensor:
+    return F.batch_norm(x, running_mean, running_var, weight, bias, eps=layer.eps)
+
+
+def spatial(x: Tensor) -> list[int]:
+    return list(range(2, x.ndim))
+
+
+LAYERS: dict[type[layers.Layer], Callable[..., Tensor]] = {
+    layers.Conv: conv,
+    layers.ConvTranspose: conv_transpose,
+    layers.MaxPool: max_pool,
+    layers.AvgPool: avg_pool,
+    layers.GlobalAvgPool: lambda _, x: x.mean(spatial(x), keepdim=True),
+    layers.GlobalMaxPool: lambda _, x: x.amax(spatial(x), keepdim=True),
+    layers.ReLU: lambda _, x: F.relu(x),
+    layers.LeakyReLU: lambda layer, x: F.leaky_relu(x, layer.negative_slope),
+    layers.ReLU6: lambda _, x: F.relu6(x),
+    layers.GELU: lambda _, x: F.gelu(x),
+    layers.SiLU: lambda _, x: F.silu(x),
+    layers.Sigmoid: lambda _, x: F.sigmoid(x),
+    layers.Tanh: lambda _, x: F.tanh(x),
+    layers.ELU: lambda layer, x: F.elu(x, layer.alpha),
+    # PyTorch is linear above its threshold; the formula is not
+    layers.Softplus: lambda layer, x: F.softplus(x, layer.beta, threshold=500),
+    layers.Softmax: lambda _, x: F.softmax(x, dim=1),
+    layers.BatchNorm: batch_norm,
+    layers.Dense: lambda _, x, weight, bias=None: F.linear(x, weight, bias),
+    layers.Flatten: lambda _, x: x.flatten(1),
+    layers.Add: lambda _, *inputs: sum(inputs[1:], start=inputs[0]),
+    layers.Concat: lambda _, *inputs: torch.cat(inputs, dim=1),
+    layers.Pad: lambda layer, x: pad(x, pairs(layer.padding), layer.mode, layer.value),
+    layers.Upsample: upsample,
+    layers.PixelShuffle: pixel_shuffle,
+    layers.PixelUnshuffle: pixel_unshuffle,
+}
+
+
+def gradient(
+    operation: operations.ConvInputGradient | operations.ConvWeightGradient,
+    x: Tensor,
+    weight: Tensor,
+    grad_output: Array,
+    wanted: Tensor,
+) -> Array:
+    """The gradient of Conv for `wanted`, one of `x` and `weight`, by automatic differentiation."""
+    wanted.requires_grad_(True)
+    padded = pad(x, pairs(operation.padding))
+    y = by_rank("conv", x)(
+        padded, weight, None, operation.stride, 0, operation.dilation, operation.groups
+    )
+    return torch.autograd.grad(y, wanted, torch.from_numpy(grad_output))[0].numpy()
+
+
+def input_gradient(
+    operation: operations.ConvInputGradient, grad_output: Array, weight: Array
+) -> Array:
+    x = torch.zeros(operation.input_shape, dtype=torch.from_numpy(weight).dtype)
+    return gradient(operation, x, torch.from_numpy(weight), grad_output, x)
+
+
+def weight_gradient(
+    operation: operations.ConvWeightGradient, x: Array, grad_output: Array
+) -> Array:
+    channels = x.shape[1] // operation.groups
+    shape = (grad_output.shape[1], channels, *operation.kernel_size)
+    weight = torch.zeros(shape, dtype=torch.from_numpy(x).dtype)
+    return gradient(operation, torch.from_numpy(x), weight, grad_output, weight)
+
+
+OPERATIONS: dict[type[operations.Operation], Callable[..., Array]] = {
+    operations.Convolve: lambda op, a, v: signal.convolve(a, v, op.mode, "direct"),
+    operations.Correlate: lambda op, a, v: signal.correlate(a, v, op.mode, "direct"),
+    operations.ConvInputGradient: input_gradient,
+    operations.ConvWeightGradient: weight_gradient,
+}

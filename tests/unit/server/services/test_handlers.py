@@ -1,0 +1,32 @@
+import pytest
+from convserve.services import METHODS, SERVICES
+from convserve_server.services.compute import ComputeService
+from convserve_server.services.handlers import handlers_of
+from convserve_server.services.planning import PlanningService
+
+SERVICERS = {
+    "convserve.v1.ComputeService": ComputeService,
+    "convserve.v1.PlanningService": PlanningService,
+}
+
+
+class Details:
+    """What gRPC asks a handler for."""
+
+    def __init__(self, method):
+        self.method = method
+        self.invocation_metadata = ()
+
+
+def test_every_service_has_a_servicer():
+    assert set(SERVICERS) == set(SERVICES)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_rpc_has_a_handler_of_its_arity(name):
+    method = METHODS[name]
+    handlers = handlers_of(SERVICERS[method.service], method.service)
+    handler = handlers.service(Details(method.path))
+    assert handler.request_streaming is method.client_streaming
+    assert handler.response_streaming is method.server_streaming
+    assert handlers.service(Details(method.path + "x")) is None

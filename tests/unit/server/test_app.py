@@ -1,0 +1,65 @@
+import asyncio
+from contextlib import closing
+
+import grpc
+import pytest
+from convserve.tensors import CHUNK_BYTES
+from convserve.v1 import compute_service_pb2 as pb2
+from convserve_server import app
+from convserve_server.settings import Address, Settings
+from convserve_server.workers.arena import Arena
+
+from tests.wire import call
+
+LOOPBACK = Address("127.0.0.1", 0)
+
+
+def settings(**changes):
+    values = {"listen": (LOOPBACK,), "metrics": None, "engine": "reference"}
+    return Settings(**{**values, "tensor_pool_bytes": 1 << 20, **changes})
+
+
+def test_the_server_tells_what_it_was_told():
+    with closing(Arena(1 << 20)) as arena:
+        info = app.server_info(settings(threads=3, max_call_seconds=7.0), arena)
+    assert info.engines == ("reference",)
+    assert info.devices[0].thread_count == 3
+    assert info.devices[0].memory_bytes == info.limits.tensor_pool_bytes == 1 << 20
+    assert info.limits.max_call_seconds == 7.0
+    assert info.limits.chunk_bytes == CHUNK_BYTES
+
+
+def test_it_serves_inside_the_block_and_not_after():
+    def ask(address):
+        with grpc.insecure_channel(address) as channel:
+            return call(channel, "GetServerInfo", pb2.GetServerInfoRequest())
+
+    async def scenario():
+        async with app.running(settings(metrics=LOOPBACK)) as bound:
+            (address,) = bound.addresses
+            assert bound.metrics is not None
+            (info,) = await asyncio.to_thread(ask, address)
+            assert info.engines == ["reference"]
+        return address
+
+    address = asyncio.run(scenario())
+    with grpc.insecure_channel(address) as channel, pytest.raises(grpc.FutureTimeoutError):
+        grpc.channel_ready_future(channel).result(timeout=0.2)
+
+
+def test_what_cannot_start_leaves_nothing_behind():
+    async def scenario():
+        async with app.running(settings(engine="nothing:Nothing")):
+            pytest.fail("it cannot start")
+
+    with pytest.raises(app.StartError, match="before it was ready"):
+        asyncio.run(scenario())
+
+
+def test_an_address_of_another_machine_is_refused():
+    async def scenario():
+        async with app.running(settings(listen=(Address("192.0.2.1", 1),))):
+            pytest.fail("it cannot start")
+
+    with pytest.raises(app.StartError, match=r"cannot listen on 192\.0\.2\.1:1"):
+        asyncio.run(scenario())

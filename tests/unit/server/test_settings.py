@@ -1,0 +1,143 @@
+import os
+
+import pytest
+from convserve_server import settings
+from convserve_server.settings import Address, read_settings
+
+
+def test_defaults_listen_on_loopback_only():
+    value = read_settings([], {})
+    assert [str(address) for address in value.listen] == ["127.0.0.1:50051"]
+    assert str(value.metrics) == "127.0.0.1:9464"
+    assert value.engine == "cpu"
+    assert value.threads is None
+    assert 0 < value.tensor_pool_bytes <= settings.memory_limit_bytes() // 2
+
+
+def test_flags_win_over_the_environment_and_it_over_defaults():
+    environment = {
+        "CONVSERVE_ENGINE": "reference",
+        "CONVSERVE_THREADS": "3",
+        "CONVSERVE_LISTEN": "127.0.0.1:1, unix:/tmp/x",
+    }
+    value = read_settings(["--threads", "2"], environment)
+    assert value.engine == "reference"
+    assert value.threads == 2
+    assert value.listen == (Address("127.0.0.1", 1), Address(path="/tmp/x"))
+    value = read_settings(["--listen", "[::1]:5", "--listen", "localhost:6"], environment)
+    assert [str(address) for address in value.listen] == ["[::1]:5", "localhost:6"]
+
+
+def test_every_flag_has_a_variable():
+    samples = {
+        "listen": "unix:/tmp/y",
+        "metrics": "off",
+        "engine": "reference",
+        "threads": "1",
+        "tensor_pool_bytes": "64MiB",
+        "queue_length": "0",
+        "max_call_seconds": "1.5",
+        "grace_seconds": "0",
+        "abandon_seconds": "2",
+        "log_level": "debug",
+        "log_format": "text",
+        "ready_fd": "0",
+        "owner_fd": "0",
+    }
+    assert set(samples) == {option.name for option in settings._OPTIONS}
+    environment = {f"CONVSERVE_{name.upper()}": text for name, text in samples.items()}
+    flags = [
+        part for name, text in samples.items() for part in ("--" + name.replace("_", "-"), text)
+    ]
+    assert read_settings([], environment) == read_settings(flags, {}) != read_settings([], {})
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--listen", "50051"], "'50051' is not host:port"),
+        (["--listen", "host:70000"], "port 0 to 65535"),
+        (["--listen", ":1"], "is not host:port"),
+        (["--listen", "host:٣"], "is not host:port"),
+        (["--listen", "unix:relative"], "absolute"),
+        (["--listen", "unix:/" + "x" * 200], "at most 107 bytes"),
+        (["--metrics", "unix:/tmp/x"], "metrics need host:port, or off"),
+        (["--tensor-pool-bytes", "4 bananas"], "is not a size such as"),
+        (["--tensor-pool-bytes", "12"], "not from 1MiB"),
+        (["--threads", "0"], "from 1 to 1024"),
+        (["--threads", "two"], "from 1 to 1024"),
+        (["--max-call-seconds", "nan"], "not a number of seconds"),
+        (["--max-call-seconds", "0"], "from 0.001"),
+        (["--log-level", "loud"], "not one of debug, info"),
+        (["--ready-fd", "999999"], "not an open file descriptor"),
+        (["--owner-fd", "-1"], "not an open file descriptor"),
+        (["--unknown"], "unrecognized arguments"),
+    ],
+)
+def test_a_bad_flag_is_one_clear_line_and_code_2(flags, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        read_settings(flags, {})
+    assert caught.value.code == 2
+    last_line = capsys.readouterr().err.splitlines()[-1]
+    assert message in last_line
+    assert flags[0] in last_line
+
+
+def test_a_bad_variable_is_named(capsys):
+    with pytest.raises(SystemExit) as caught:
+        read_settings([], {"CONVSERVE_QUEUE_LENGTH": "-1"})
+    assert caught.value.code == 2
+    assert "CONVSERVE_QUEUE_LENGTH: '-1' is not a whole number" in capsys.readouterr().err
+
+
+def test_version_and_help(capsys):
+    for flag, text in (("--version", "convserve-server 0."), ("--help", "CONVSERVE_")):
+        with pytest.raises(SystemExit) as caught:
+            read_settings([flag], {})
+        assert caught.value.code == 0
+        assert text in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1", 1), ("2KiB", 2048), ("512MiB", 512 << 20), ("4 gib", 4 << 30), ("1TiB", 1 << 40)],
+)
+def test_sizes(text, size):
+    assert settings.parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("127.0.0.1:1", True),
+        ("127.8.8.8:1", True),
+        ("[::1]:1", True),
+        ("localhost:1", True),
+        ("unix:/tmp/x", True),
+        ("0.0.0.0:1", False),
+        ("[::]:1", False),
+        ("example.org:1", False),
+    ],
+)
+def test_which_addresses_only_this_machine_reaches(address, local):
+    parsed = settings.parse_address(address)
+    assert parsed.is_local is local
+    assert str(parsed) == address
+
+
+def _write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_the_memory_limit_is_that_of_the_tightest_control_group(tmp_path):
+    unlimited = settings.memory_limit_bytes(tmp_path)
+    assert unlimited == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    groups = tmp_path / "sys/fs/cgroup"
+    _write(tmp_path / "proc/self/cgroup", "0::/outer/inner\n")
+    _write(groups / "memory.max", "max\n")
+    _write(groups / "outer/memory.max", "5000000\n")
+    _write(groups / "outer/inner/memory.max", "max\n")
+    assert settings.memory_limit_bytes(tmp_path) == 5_000_000
+    _write(groups / "memory/memory.limit_in_bytes", "4000000\n")
+    assert settings.memory_limit_bytes(tmp_path) == 4_000_000
