@@ -128,7 +128,7 @@ def _plan_columns(plan: Plan) -> list[Column]:
         Column("Output shape", tuple(map(_shape_text, shapes))),
         column("Parameters", (_number(layer.parameter_count) for layer in layers), True),
         column("MACs", (_optional_count(layer.mac_count) for layer in layers), True),
-        column("Sees", (_field_text(layer.receptive_field) for layer in layers), True),
+        column("Receptive field", (_field_text(layer.receptive_field) for layer in layers), True),
         Column(memory, tuple(map(byte_text, sizes)), True),
         column("Algorithm", (_cut(layer.algorithm) for layer in layers)),
     ]

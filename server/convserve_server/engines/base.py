@@ -12,7 +12,10 @@ from convserve_server.planning.program import Work
 
 
 class Engine(Protocol):
-    """Runs work on arrays. Used by one thread of one worker process."""
+    """Runs work on arrays. Used by one thread of one worker process.
+
+    Made as `Class(threads=N)`; None leaves the number to the engine.
+    """
 
     name: str
 

@@ -65,14 +65,14 @@ PLAN = Plan(
 )
 
 TABLE = """\
-Layer                           Kind                       Reads     Output shape    Parameters    MACs  Sees    Memory  Algorithm
-──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-input                           input                                (4, 3, 32, 32)                            48.0 KiB
-conv1                           conv 3×5 /2×1 dil 2 grp 4            (4, 8, 16, 32)          98  1.47 M   3×5  64.0 KiB  direct
-the_name_of_this_layer_is_too…  conv 3×5 /2×1 dil 2 grp 4            (4, 8, 16, 32)          98  1.47 M   3×5  64.0 KiB  direct
-add1                            add                        conv1, ↑  (4, 8, 16, 32)                            64.0 KiB
-dense1                          dense                                (4, 10)             40,970                   160 B
-──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+Layer                           Kind                       Reads     Output shape    Parameters    MACs  Receptive field    Memory  Algorithm
+─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+input                           input                                (4, 3, 32, 32)                                       48.0 KiB
+conv1                           conv 3×5 /2×1 dil 2 grp 4            (4, 8, 16, 32)          98  1.47 M              3×5  64.0 KiB  direct
+the_name_of_this_layer_is_too…  conv 3×5 /2×1 dil 2 grp 4            (4, 8, 16, 32)          98  1.47 M              3×5  64.0 KiB  direct
+add1                            add                        conv1, ↑  (4, 8, 16, 32)                                       64.0 KiB
+dense1                          dense                                (4, 10)             40,970                              160 B
+─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 Parameters       41,166
 MACs             2,949,120 (2.95 M)
 FLOPs            999
@@ -103,7 +103,7 @@ def test_columns_without_cells_are_left_out() -> None:
     heading = plan_table(evolve(PLAN, layers=(DENSE,), inputs=(evolve(INPUT, name="add1"),)))
     assert "Reads" not in heading
     assert "MACs  " not in heading.splitlines()[0]
-    assert "Sees" not in heading
+    assert "Receptive field" not in heading.splitlines()[0]
 
 
 def test_a_field_that_covers_everything_has_no_steps() -> None:

@@ -18,6 +18,9 @@ class ReferenceEngine:
 
     name = "reference"
 
+    def __init__(self, threads: int | None = None) -> None:
+        """`threads` is what every engine is offered; here NumPy has its own number."""
+
     def run(
         self,
         work: Work,

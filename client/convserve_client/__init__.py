@@ -1,0 +1,172 @@
+"""convserve from Python: convolutions and plans by a server, NumPy in and NumPy out.
+
+```python
+import numpy as np
+import convserve_client as cs
+
+with cs.connect("localhost:50051") as client:  # or cs.local(): a server of your own
+    x, weight = np.random.rand(8, 3, 224, 224), np.random.rand(64, 3, 7, 7)
+    y = client.conv(x, weight, stride=2, padding=3, activation="relu")
+
+    net = cs.Network([cs.Conv(64, 7, stride=2, padding=3), cs.ReLU(), cs.MaxPool(3, stride=2)])
+    print(client.plan(net, input_shape=("N", 3, 224, 224)))
+    with client.load(net, {"conv1.weight": weight, "conv1.bias": np.zeros(64)}) as model:
+        y = model(x)
+```
+
+Every error is a `ConvserveError`; `convserve.errors` shows the tree.
+"""
+
+from convserve import __version__
+from convserve.errors import (
+    ByteCountError,
+    CallCancelledError,
+    ChecksumError,
+    ConvserveError,
+    DeadlineExceededError,
+    DeviceNotFoundError,
+    DrainingError,
+    DTypeError,
+    FailedPreconditionError,
+    InlineTooLargeError,
+    InternalError,
+    InvalidArgumentError,
+    InvalidLayerError,
+    InvalidNetworkError,
+    MalformedRequestError,
+    ModelNotFoundError,
+    NotFoundError,
+    OverloadedError,
+    QuotaError,
+    ResourceExhaustedError,
+    ShapeError,
+    TensorMissingError,
+    TooLargeError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnreachableError,
+    UnsupportedError,
+    WorkerDiedError,
+)
+from convserve.layers import (
+    ELU,
+    GELU,
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    Layer,
+    LeakyReLU,
+    MaxPool,
+    Pad,
+    PixelShuffle,
+    PixelUnshuffle,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+    Upsample,
+)
+from convserve.networks import Network
+from convserve.plans import (
+    CallRecord,
+    Device,
+    LayerPlan,
+    Limits,
+    ModelInfo,
+    Plan,
+    ReceptiveField,
+    ServerInfo,
+    StepRecord,
+)
+from convserve.tensors import TensorSpec
+
+from convserve_client._client import AsyncClient, AsyncModel, Client, Model
+from convserve_client._config import TLS
+from convserve_client._connect import connect, connect_async, local
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "TLS",
+    "Add",
+    "AsyncClient",
+    "AsyncModel",
+    "AvgPool",
+    "BatchNorm",
+    "ByteCountError",
+    "CallCancelledError",
+    "CallRecord",
+    "ChecksumError",
+    "Client",
+    "Concat",
+    "Conv",
+    "ConvTranspose",
+    "ConvserveError",
+    "DTypeError",
+    "DeadlineExceededError",
+    "Dense",
+    "Device",
+    "DeviceNotFoundError",
+    "DrainingError",
+    "FailedPreconditionError",
+    "Flatten",
+    "GlobalAvgPool",
+    "GlobalMaxPool",
+    "InlineTooLargeError",
+    "InternalError",
+    "InvalidArgumentError",
+    "InvalidLayerError",
+    "InvalidNetworkError",
+    "Layer",
+    "LayerPlan",
+    "LeakyReLU",
+    "Limits",
+    "MalformedRequestError",
+    "MaxPool",
+    "Model",
+    "ModelInfo",
+    "ModelNotFoundError",
+    "Network",
+    "NotFoundError",
+    "OverloadedError",
+    "Pad",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "Plan",
+    "QuotaError",
+    "ReLU",
+    "ReLU6",
+    "ReceptiveField",
+    "ResourceExhaustedError",
+    "ServerInfo",
+    "ShapeError",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "StepRecord",
+    "Tanh",
+    "TensorMissingError",
+    "TensorSpec",
+    "TooLargeError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnreachableError",
+    "UnsupportedError",
+    "Upsample",
+    "WorkerDiedError",
+    "__version__",
+    "connect",
+    "connect_async",
+    "local",
+]

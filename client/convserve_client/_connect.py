@@ -1,0 +1,81 @@
+"""How a client is made: from an address, or with a server of its own."""
+
+from __future__ import annotations
+
+import os
+
+from convserve_client._client import AsyncClient, Client
+from convserve_client._config import (
+    TLSLike,
+    as_tls,
+    check_address,
+    check_retries,
+    check_timeout,
+    check_token,
+)
+from convserve_client._local import LocalServer
+from convserve_client._retries import Policy
+from convserve_client._transport import Endpoint
+
+TIMEOUT_SECONDS = 60.0
+
+
+def connect(
+    address: str,
+    token: str | None = None,
+    tls: TLSLike = None,
+    timeout: float = TIMEOUT_SECONDS,
+    max_retries: int = 1,
+) -> Client:
+    """A client of the server at `address`, which is `host:port` or `unix:/path`.
+
+    `token` is a bearer token. `tls` is True for the system's roots, the path of a CA file, or a
+    `TLS`. `timeout` is for each call, in seconds, its retries included. `max_retries` is how often
+    a call is repeated after a lost worker, a lost connection or a damaged chunk.
+
+    The connection is made by the first call, which raises UnreachableError within seconds if nobody
+    answers. Raises InvalidArgumentError for an argument that is wrong.
+    """
+    return Client(_endpoint(address, token, tls), check_timeout(timeout), _policy(max_retries))
+
+
+async def connect_async(
+    address: str,
+    token: str | None = None,
+    tls: TLSLike = None,
+    timeout: float = TIMEOUT_SECONDS,  # noqa: ASYNC109  # of later calls
+    max_retries: int = 1,
+) -> AsyncClient:
+    """An asyncio client of the server at `address`; the arguments are those of `connect`."""
+    return AsyncClient(_endpoint(address, token, tls), check_timeout(timeout), _policy(max_retries))
+
+
+def local(
+    threads: int | None = None,
+    tensor_pool_bytes: int | None = None,
+    timeout: float = TIMEOUT_SECONDS,
+    max_retries: int = 1,
+) -> Client:
+    """A client of a server of its own: a child process on a private Unix socket.
+
+    `threads` compute (None: all processors); `tensor_pool_bytes` bounds the tensors of all calls
+    together (None: half of the memory). Closing the client ends the server; so does the death of
+    this process.
+
+    Raises FailedPreconditionError if convserve-server is not installed or does not start.
+    """
+    seconds, policy = check_timeout(timeout), _policy(max_retries)
+    server = LocalServer.start(threads, tensor_pool_bytes)
+    try:
+        return Client(_endpoint(server.address, None, None), seconds, policy, server)
+    except BaseException:
+        server.stop()
+        raise
+
+
+def _endpoint(address: str, token: str | None, tls: TLSLike) -> Endpoint:
+    return Endpoint(check_address(os.fspath(address)), as_tls(tls), check_token(token))
+
+
+def _policy(max_retries: int) -> Policy:
+    return Policy(check_retries(max_retries))

@@ -1,0 +1,235 @@
+"""Networks, models and the server itself: plan, run, load, info. Flows without I/O."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+from convserve.errors import (
+    FailedPreconditionError,
+    InvalidNetworkError,
+    ModelNotFoundError,
+    ShapeError,
+    UnavailableError,
+    UnsupportedError,
+    error_at,
+)
+from convserve.layers import Layer
+from convserve.networks import Network
+from convserve.plans import Device, ModelInfo, Plan, RunOptions, ServerInfo
+from convserve.tensors import (
+    DTYPES,
+    SYMBOLIC_BATCH,
+    Array,
+    Shape,
+    TensorSpec,
+    dtype_name,
+    dtype_of,
+)
+
+from convserve_client import _calls
+from convserve_client._flows import Exclusive, Flow
+from convserve_client._results import Out
+from convserve_client._run import ArrayLike, Inputs, as_inputs, as_tensors, run_options, run_work
+from convserve_client._session import Session
+
+NetworkLike: TypeAlias = Network | Layer | Iterable[Layer]
+ShapeLike: TypeAlias = Sequence[int | str | None]
+
+
+def plan(
+    session: Session,
+    network: NetworkLike,
+    input_shape: ShapeLike | Mapping[str, ShapeLike],
+    dtype: Any = "float32",
+    device: str | None = None,
+    training: bool = False,
+    layout: str = "channels_first",
+    explain: bool = True,
+    *,
+    timeout: float | None = None,
+) -> Flow[Plan]:
+    """What a network needs: shapes, parameters, operations, receptive fields, memory, algorithms.
+
+    `network` may be a list of layers or one layer. `input_shape` is (N, C, *L), or a dict of shapes
+    by input name; "N" or None on its first axis is a batch that is not known yet. `dtype` is a name
+    or a NumPy dtype. `explain` asks for each layer's formulas with their numbers.
+
+    Nothing is computed or allocated. Raises InvalidArgumentError with the field, such as
+    `layers[3].conv.groups`; DeviceNotFoundError; TooLargeError.
+    """
+    if training:
+        raise UnsupportedError("only inference is planned: leave it False", field="training")
+    graph = as_network(network)
+    shapes = input_shape if isinstance(input_shape, Mapping) else {"": input_shape}
+    inputs = tuple(_as_spec(name, shape, dtype) for name, shape in shapes.items())
+    call = partial(_calls.plan, graph, inputs, device or "", layout, explain)
+    return session.begin(timeout).attempt(call)
+
+
+def run(
+    session: Session,
+    network: NetworkLike,
+    x: Inputs,
+    weights: Mapping[str, ArrayLike] | None = None,
+    *,
+    device: str | None = None,
+    precision: str = "strict",
+    layout: str = "channels_first",
+    batch_invariant: bool = False,
+    timeout: float | None = None,
+    out: Out = None,
+) -> Flow[Any]:
+    """Run a network once on `x`, an array or a dict of arrays by input name.
+
+    `weights` are arrays by name, `<layer>.weight`, `<layer>.bias`. Returns an array, or a dict of
+    arrays by layer name where the network has several outputs; so is `out`. Errors are as for
+    `conv`; missing and extra weights are one InvalidNetworkError that lists them all.
+    """
+    graph = as_network(network)
+    inputs, parameters = as_inputs(graph, x), as_tensors(weights)
+    if inputs.keys() & parameters.keys():
+        names = ", ".join(sorted(inputs.keys() & parameters.keys()))
+        raise InvalidNetworkError(f"{names} cannot be input and weight at once", field="weights")
+    tensors = inputs | parameters
+    options = run_options(device, precision, layout, batch_invariant)
+    return run_work(session, graph, tensors, options, timeout=timeout, out=out)
+
+
+def load(
+    session: Session,
+    network: NetworkLike,
+    weights: Mapping[str, ArrayLike] | None = None,
+    *,
+    device: str | None = None,
+    precision: str = "strict",
+    layout: str = "channels_first",
+    batch_invariant: bool = False,
+    timeout: float | None = None,
+) -> Flow[Resident]:
+    """Make a network resident on the server with its weights, so that calls send only inputs.
+
+    Returns the model: call it as often as you like, then close it. Arguments and errors are those
+    of `run`. The arrays of `weights` are kept, not copied: they are sent again should the server
+    lose the model.
+    """
+    options = run_options(device, precision, layout, batch_invariant)
+    resident = Resident(session, as_network(network), as_tensors(weights), options)
+    yield from resident.load(timeout)
+    return resident
+
+
+def models(session: Session, *, timeout: float | None = None) -> Flow[tuple[ModelInfo, ...]]:
+    """The models resident on the server, oldest first, whoever loaded them."""
+    effort = session.begin(timeout)
+    found: tuple[ModelInfo, ...] = ()
+    token = ""
+    while True:
+        page, token = yield from effort.attempt(partial(_calls.list_models, token))
+        found += page
+        if not token:
+            return found
+
+
+def info(session: Session, *, timeout: float | None = None) -> Flow[ServerInfo]:
+    """The server's version, engines, devices and limits."""
+    return session.begin(timeout).attempt(_calls.server_info)
+
+
+def devices(session: Session, *, timeout: float | None = None) -> Flow[tuple[Device, ...]]:
+    """The devices that a call or a plan may name, the default first."""
+    return session.begin(timeout).attempt(_calls.list_devices)
+
+
+class Resident:
+    """A network resident on a server: what a model knows, without any I/O."""
+
+    def __init__(
+        self,
+        session: Session,
+        network: Network,
+        weights: Mapping[str, Array],
+        options: RunOptions,
+    ) -> None:
+        self.id = ""
+        self.closed = False
+        self._session = session
+        self._network = network
+        self._weights = weights
+        self._options = options
+        self._loading = session.make_lock()
+
+    def load(self, timeout: float | None) -> Flow[None]:
+        """Load it; `id` is the server's from now on."""
+        call = partial(_calls.load_model, self._network, self._weights, self._options)
+        answer = yield from self._session.begin(timeout).attempt(call)
+        self.id = answer.id
+
+    def run(self, x: Inputs, timeout: float | None, out: Out) -> Flow[Any]:
+        """Run it on `x`; a server that lost it is given it again, once."""
+        if self.closed:
+            raise FailedPreconditionError(f"the model {self.id} is closed: load it again")
+        inputs, used = as_inputs(self._network, x), self.id
+        try:
+            return (yield from self._run(inputs, timeout, out))
+        except ModelNotFoundError:
+            yield Exclusive(self._loading, self._reload(used, timeout))
+        return (yield from self._run(inputs, timeout, out))
+
+    def close(self) -> Flow[None]:
+        """Unload it. A second time, or with the server gone, there is nothing to do."""
+        if self.closed:
+            return
+        self.closed = True
+        call = partial(_calls.unload_model, self.id)
+        # It may not be there any more, or this client be closed and unable to say.
+        with suppress(ModelNotFoundError, UnavailableError, FailedPreconditionError):
+            yield from self._session.begin(None).attempt(call)
+
+    def _run(self, inputs: Mapping[str, Array], timeout: float | None, out: Out) -> Flow[Any]:
+        return run_work(self._session, self.id, inputs, self._options, timeout=timeout, out=out)
+
+    def _reload(self, lost: str, timeout: float | None) -> Flow[None]:
+        if self.id == lost:  # else another caller was here first
+            yield from self.load(timeout)
+
+
+def as_network(value: NetworkLike) -> Network:
+    """A network of a network, a layer, or a list of layers."""
+    if isinstance(value, Network):
+        return value
+    return Network([value] if isinstance(value, Layer) else value)
+
+
+def _as_spec(name: str, shape: ShapeLike, dtype: Any) -> TensorSpec:
+    with error_at(f"input_shape[{name!r}]" if name else "input_shape"):
+        sizes = _as_shape(shape)
+    spec = TensorSpec(name, _as_dtype_name(dtype), sizes)
+    with error_at("input_shape"):
+        spec.check()
+    return spec
+
+
+def _as_shape(shape: ShapeLike) -> Shape:
+    try:
+        return tuple(
+            SYMBOLIC_BATCH if axis == 0 and size in ("N", None) else operator.index(size)  # type: ignore[arg-type]
+            for axis, size in enumerate(shape)
+        )
+    except TypeError:
+        raise ShapeError(
+            f"{shape!r} is not a shape: integers, and on the first axis also 'N' for any batch"
+        ) from None
+
+
+def _as_dtype_name(dtype: Any) -> str:
+    if isinstance(dtype, str) and dtype in DTYPES:
+        return dtype
+    try:
+        return dtype_name(np.dtype(dtype))
+    except TypeError:
+        return dtype_name(dtype_of(str(dtype)))

@@ -1,0 +1,325 @@
+"""One operation at a time: convolutions, pooling, gradients, signals. Flows without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from convserve.errors import InvalidArgumentError, ShapeError
+from convserve.layers import KINDS, AvgPool, Conv, ConvTranspose, Layer, MaxPool
+from convserve.layers.fields import IntsLike, PaddingLike, as_ints
+from convserve.networks import Network
+from convserve.operations import (
+    ConvInputGradient,
+    Convolve,
+    ConvWeightGradient,
+    Correlate,
+)
+from convserve.tensors import Array
+
+from convserve_client._flows import Flow
+from convserve_client._run import ArrayLike, as_tensor, run_one, run_options
+from convserve_client._session import Session
+
+ACTIVATIONS = (
+    "elu", "gelu", "leaky_relu", "relu", "relu6", "sigmoid", "silu", "softmax", "softplus", "tanh"
+)  # fmt: skip
+
+
+def conv(
+    session: Session,
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: IntsLike = 1,
+    padding: PaddingLike = 0,
+    dilation: IntsLike = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    activation: str | None = None,
+    *,
+    device: str | None = None,
+    precision: str = "strict",
+    layout: str = "channels_first",
+    batch_invariant: bool = False,
+    timeout: float | None = None,
+    out: Array | None = None,
+) -> Flow[Array]:
+    """Convolution (cross-correlation) of `x` (N, C, *L) with `weight` (K, C / groups, *kernel).
+
+    One, two or three spatial axes. Without N, the result has none either. `padding` is an int, one
+    per axis, nested (low, high) pairs, or a mode such as "same"; `padding_mode` says what stands
+    there: zeros, reflect, replicate or circular. `activation` is a layer's kind, such as "relu".
+    `layout` "channels_last" concerns `x` and the result. `out` receives the result and is returned;
+    after an error its values are undefined.
+
+    Returns (N, K, *L'), fresh and C-contiguous. Raises InvalidArgumentError (with the field),
+    ResourceExhaustedError, UnavailableError, DeadlineExceededError after `timeout` seconds.
+    """
+    kernel = _as_weight(weight)
+    layer = Conv(
+        kernel.shape[0],
+        kernel.shape[2:],
+        stride,
+        padding,
+        dilation,
+        groups,
+        bias=bias is not None,
+        padding_mode=padding_mode,
+    )
+    options = run_options(device, precision, layout, batch_invariant)
+    network = _as_network(layer, activation)
+    tensors, unbatched = _as_tensors(network, x, kernel, bias)
+    return run_one(
+        session, network, tensors, options, timeout=timeout, out=out, unbatched=unbatched
+    )
+
+
+def conv_transpose(
+    session: Session,
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: IntsLike = 1,
+    padding: PaddingLike = 0,
+    output_padding: IntsLike = 0,
+    dilation: IntsLike = 1,
+    groups: int = 1,
+    output_size: IntsLike | None = None,
+    *,
+    device: str | None = None,
+    precision: str = "strict",
+    layout: str = "channels_first",
+    batch_invariant: bool = False,
+    timeout: float | None = None,
+    out: Array | None = None,
+) -> Flow[Array]:
+    """Transposed convolution of `x` (N, C, *L) with `weight` (C, K / groups, *kernel).
+
+    `output_size` asks for the spatial sizes of the result instead of `output_padding`. The rest is
+    as for `conv`.
+    """
+    kernel = _as_weight(weight)
+    layer = ConvTranspose(
+        kernel.shape[1] * groups,
+        kernel.shape[2:],
+        stride,
+        padding,
+        output_padding,
+        dilation,
+        groups,
+        bias=bias is not None,
+        output_size=output_size,
+    )
+    options = run_options(device, precision, layout, batch_invariant)
+    network = Network([layer])
+    tensors, unbatched = _as_tensors(network, x, kernel, bias)
+    return run_one(
+        session, network, tensors, options, timeout=timeout, out=out, unbatched=unbatched
+    )
+
+
+def pool(
+    session: Session,
+    x: ArrayLike,
+    kind: str = "max",
+    kernel_size: IntsLike = 2,
+    stride: IntsLike | None = None,
+    padding: PaddingLike = 0,
+    dilation: IntsLike = 1,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    *,
+    device: str | None = None,
+    precision: str = "strict",
+    layout: str = "channels_first",
+    batch_invariant: bool = False,
+    timeout: float | None = None,
+    out: Array | None = None,
+) -> Flow[Array]:
+    """The maximum or the mean (`kind` "max" or "avg") of `x` (N, C, *L) over windows.
+
+    `stride` None is the window. `dilation` is for "max", `count_include_pad` for "avg". The rest is
+    as for `conv`.
+    """
+    layer = _as_pool(kind, kernel_size, stride, padding, dilation, ceil_mode, count_include_pad)
+    options = run_options(device, precision, layout, batch_invariant)
+    tensors = {"input": as_tensor("x", x)}
+    return run_one(session, Network([layer]), tensors, options, timeout=timeout, out=out)
+
+
+def conv_input_gradient(
+    session: Session,
+    grad_output: ArrayLike,
+    weight: ArrayLike,
+    input_shape: Sequence[int],
+    stride: IntsLike = 1,
+    padding: PaddingLike = 0,
+    dilation: IntsLike = 1,
+    groups: int = 1,
+    *,
+    device: str | None = None,
+    precision: str = "strict",
+    layout: str = "channels_first",
+    batch_invariant: bool = False,
+    timeout: float | None = None,
+    out: Array | None = None,
+) -> Flow[Array]:
+    """The gradient of `conv` for its input, from `grad_output` (N, K, *L') and `weight`.
+
+    Returns the shape `input_shape`, (N, C, *L). Without N, leave it out of both. The rest is as for
+    `conv`.
+    """
+    grad, kernel = as_tensor("grad_output", grad_output), _as_weight(weight)
+    shape = as_ints(input_shape)
+    unbatched = grad.ndim == kernel.ndim - 1
+    if unbatched and len(shape) != grad.ndim:
+        raise ShapeError(
+            f"it has {len(shape)} axes, but grad_output has {grad.ndim}: give both or neither N",
+            field="input_shape",
+            metadata={"given": shape, "expected_axes": grad.ndim},
+        )
+    if unbatched:
+        grad, shape = grad[None], (1, *shape)
+    operation = ConvInputGradient(shape, stride, padding, dilation, groups)
+    options = run_options(device, precision, layout, batch_invariant)
+    tensors = {"grad_output": grad, "weight": kernel}
+    return run_one(
+        session, operation, tensors, options, timeout=timeout, out=out, unbatched=unbatched
+    )
+
+
+def conv_weight_gradient(
+    session: Session,
+    x: ArrayLike,
+    grad_output: ArrayLike,
+    kernel_size: IntsLike,
+    stride: IntsLike = 1,
+    padding: PaddingLike = 0,
+    dilation: IntsLike = 1,
+    groups: int = 1,
+    *,
+    device: str | None = None,
+    precision: str = "strict",
+    layout: str = "channels_first",
+    batch_invariant: bool = False,
+    timeout: float | None = None,
+    out: Array | None = None,
+) -> Flow[Array]:
+    """The gradient of `conv` for its weight, from `x` (N, C, *L) and `grad_output` (N, K, *L').
+
+    Returns (K, C / groups, *kernel_size). N may be missing from both where `kernel_size` has one
+    number per axis. The rest is as for `conv`.
+    """
+    operation = ConvWeightGradient(kernel_size, stride, padding, dilation, groups)
+    tensors = {"x": as_tensor("x", x), "grad_output": as_tensor("grad_output", grad_output)}
+    per_axis = isinstance(kernel_size, Sequence)
+    if per_axis and all(a.ndim == len(operation.kernel_size) + 1 for a in tensors.values()):
+        tensors = {name: array[None] for name, array in tensors.items()}
+    options = run_options(device, precision, layout, batch_invariant)
+    return run_one(session, operation, tensors, options, timeout=timeout, out=out)
+
+
+def convolve(
+    session: Session,
+    a: ArrayLike,
+    v: ArrayLike,
+    mode: str = "full",
+    method: str = "auto",
+    *,
+    device: str | None = None,
+    precision: str = "strict",
+    layout: str = "channels_first",
+    batch_invariant: bool = False,
+    timeout: float | None = None,
+    out: Array | None = None,
+) -> Flow[Array]:
+    """The true convolution of `a` and `v`, of equal rank, as scipy.signal.convolve has it.
+
+    `mode` is "full", "same" (the size of `a`, centred) or "valid"; `method` "auto", "direct" or
+    "fft". The rest is as for `conv`.
+    """
+    options = run_options(device, precision, layout, batch_invariant)
+    operation = Convolve(mode, method)
+    tensors = {"a": as_tensor("a", a), "v": as_tensor("v", v)}
+    return run_one(session, operation, tensors, options, timeout=timeout, out=out)
+
+
+def correlate(
+    session: Session,
+    a: ArrayLike,
+    v: ArrayLike,
+    mode: str = "full",
+    method: str = "auto",
+    *,
+    device: str | None = None,
+    precision: str = "strict",
+    layout: str = "channels_first",
+    batch_invariant: bool = False,
+    timeout: float | None = None,
+    out: Array | None = None,
+) -> Flow[Array]:
+    """The cross-correlation of `a` with the conjugate of `v`, as scipy.signal.correlate has it.
+
+    The arguments are those of `convolve`.
+    """
+    options = run_options(device, precision, layout, batch_invariant)
+    operation = Correlate(mode, method)
+    tensors = {"a": as_tensor("a", a), "v": as_tensor("v", v)}
+    return run_one(session, operation, tensors, options, timeout=timeout, out=out)
+
+
+def _as_weight(weight: ArrayLike) -> Array:
+    array = as_tensor("weight", weight)
+    if not 3 <= array.ndim <= 5:
+        raise ShapeError(
+            f"it has {array.ndim} axes; a weight has 3 to 5: two of channels and one to three of "
+            "the kernel",
+            field="weight",
+            metadata={"given": array.shape},
+        )
+    return array
+
+
+def _as_network(layer: Layer, activation: str | None) -> Network:
+    if activation is None:
+        return Network([layer])
+    if activation not in ACTIVATIONS:
+        raise InvalidArgumentError(
+            f"{activation!r} is not an activation; use one of {', '.join(ACTIVATIONS)}",
+            field="activation",
+            metadata={"value": activation},
+        )
+    return Network([layer, KINDS[activation]()])
+
+
+def _as_tensors(
+    network: Network, x: ArrayLike, weight: Array, bias: ArrayLike | None
+) -> tuple[dict[str, Array], bool]:
+    """The tensors of a network of one convolution, and whether `x` had no batch axis."""
+    name, image = network.layers[0].name, as_tensor("x", x)
+    unbatched = image.ndim == weight.ndim - 1
+    tensors = {"input": image[np.newaxis] if unbatched else image, f"{name}.weight": weight}
+    if bias is not None:
+        tensors[f"{name}.bias"] = as_tensor("bias", bias)
+    return tensors, unbatched
+
+
+def _as_pool(
+    kind: str,
+    kernel_size: IntsLike,
+    stride: IntsLike | None,
+    padding: PaddingLike,
+    dilation: IntsLike,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Layer:
+    if kind == "max":
+        return MaxPool(kernel_size, stride, padding, dilation, ceil_mode)
+    if kind != "avg":
+        raise InvalidArgumentError(f"{kind!r} is not one of max, avg", field="kind")
+    if set(as_ints(dilation)) != {1}:
+        raise InvalidArgumentError(
+            f"{dilation} is not 1: only max pooling is dilated", field="dilation"
+        )
+    return AvgPool(kernel_size, stride, padding, ceil_mode, count_include_pad)

@@ -1,0 +1,214 @@
+"""The command's arguments: what may be typed, and what it becomes."""
+
+from __future__ import annotations
+
+import argparse
+from argparse import ArgumentParser
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from convserve import __version__
+from convserve.layers.fields import BORDER_MODES, PADDING_MODES, PaddingLike
+from convserve.operations import METHODS, MODES
+
+from convserve_client._operations import ACTIVATIONS
+from convserve_client.cli.kernels import KERNELS
+
+T = TypeVar("T")
+
+NETWORK_HELP = """\
+NETWORK is a JSON file: a list of layers, or an object with "layers" and, for graphs, "inputs" and
+"outputs". Each layer has its "kind" and the fields of its class:
+
+  {"layers": [
+    {"kind": "conv", "out_channels": 64, "kernel_size": 7, "stride": 2, "padding": 3},
+    {"kind": "relu"},
+    {"kind": "max_pool", "kernel_size": 3, "stride": 2, "padding": 1}
+  ]}
+"""
+DESCRIPTION = """\
+Plan and run convolutions on a convserve server.
+
+Without --server (or the variable CONVSERVE_SERVER) a server is started for the call, which needs
+convserve-server. Tensors are .npy files; pictures (.png, .jpg) become (1, C, H, W) float32 from 0
+to 1. Existing output files are overwritten.
+"""
+
+Ints = tuple[int, ...]
+
+
+def parser() -> ArgumentParser:
+    """The parser of the whole command."""
+    root = ArgumentParser(
+        prog="convserve",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    root.add_argument("--version", action="version", version=f"convserve {__version__}")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_add_plan, _add_run, _add_conv, _add_convolve, _add_info, _add_devices):
+        add(commands)
+    return root
+
+
+def parse_ints(text: str) -> int | Ints:
+    """`2` to 2, `2,3` to (2, 3)."""
+    values = tuple(_int(part) for part in text.split(","))
+    return values[0] if len(values) == 1 else values
+
+
+def parse_padding(text: str) -> PaddingLike:
+    """A mode, `1`, `1,2` per axis, or `0:1,2:2` as (low, high) per axis."""
+    if text in PADDING_MODES:
+        return text
+    parts = [tuple(_int(number) for number in part.split(":")) for part in text.split(",")]
+    if any(len(part) > 2 for part in parts):
+        raise ValueError(f"{text!r} has more than two numbers for one axis")
+    return tuple(part if len(part) == 2 else part[0] for part in parts)
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int | str, ...]]:
+    """`Nx3x224x224`, or `name=Nx3x224x224`, to the input's name (or nothing) and its shape."""
+    name, _, sizes = text.rpartition("=")
+    first, *rest = sizes.split("x")
+    batch: int | str = "N" if first == "N" else _int(first)
+    return name, (batch, *map(_int, rest))
+
+
+def parse_file(text: str) -> tuple[str, Path]:
+    """`x.npy`, or `name=x.npy`, to the input's name (or nothing) and its path."""
+    name, _, path = text.rpartition("=")
+    return name, Path(path)
+
+
+def _int(text: str) -> int:
+    if len(text) > 10 or not text.isascii() or not text.isdigit():
+        raise ValueError(f"{text[:40]!r} is not a whole number")
+    return int(text)
+
+
+def _argument(parse: Callable[[str], T], want: str) -> Callable[[str], T]:
+    """The parse function as argparse wants it: its errors say what is wanted."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{error}; want {want}") from None
+
+    return convert
+
+
+_INTS = _argument(parse_ints, "an integer, or one per axis such as 2,2")
+_PADDING = _argument(
+    parse_padding, f"integers such as 1, 1,2 or 0:1,2:2 (low:high), or {', '.join(PADDING_MODES)}"
+)
+_SHAPE = _argument(parse_shape, "a shape such as 1x3x224x224 or Nx3x224x224")
+
+Commands: TypeAlias = "argparse._SubParsersAction[ArgumentParser]"  # it has no public name
+
+
+def _command(commands: Commands, name: str, text: str, epilog: str = "") -> ArgumentParser:
+    command = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--server", metavar="ADDRESS", help="host:port or unix:/path")
+    command.add_argument("--token", help="bearer token (or the variable CONVSERVE_TOKEN)")
+    command.add_argument(
+        "--timeout", type=float, default=60.0, metavar="SECONDS", help="default 60"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    return command
+
+
+def _add_where(command: ArgumentParser) -> None:
+    command.add_argument("--device", metavar="NAME", help="such as cpu; default: the server's own")
+    command.add_argument(
+        "--layout",
+        choices=("channels_first", "channels_last"),
+        default="channels_first",
+        help="of inputs and outputs",
+    )
+
+
+def _add_output(command: ArgumentParser, text: str) -> None:
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=text)
+
+
+def _add_plan(commands: Commands) -> None:
+    command = _command(
+        commands, "plan", "What a network needs: shapes, counts, memory.", NETWORK_HELP
+    )
+    command.add_argument("network", type=Path, metavar="NETWORK", help="a JSON file")
+    command.add_argument(
+        "--input",
+        type=_SHAPE,
+        action="append",
+        required=True,
+        metavar="[NAME=]SHAPE",
+        help="such as 1x3x224x224; N is any batch; repeat it for several inputs",
+    )
+    command.add_argument("--dtype", default="float32", help="of the inputs; default float32")
+    command.add_argument("--explain", action="store_true", help="print each layer's formulas")
+    _add_where(command)
+
+
+def _add_run(commands: Commands) -> None:
+    command = _command(commands, "run", "Run a network once.", NETWORK_HELP)
+    command.add_argument("network", type=Path, metavar="NETWORK", help="a JSON file")
+    command.add_argument(
+        "--input",
+        type=parse_file,
+        action="append",
+        required=True,
+        metavar="[NAME=]FILE",
+        help=".npy, .png or .jpg; repeat it for several inputs",
+    )
+    command.add_argument(
+        "--weights", type=Path, metavar="FILE", help=".npz of <layer>.weight, <layer>.bias, ..."
+    )
+    _add_output(command, ".npy, .npz, .png or .jpg; .npz for several outputs")
+    _add_where(command)
+
+
+def _add_conv(commands: Commands) -> None:
+    command = _command(commands, "conv", "Convolve a tensor or a picture.")
+    command.add_argument("input", type=Path, metavar="INPUT", help=".npy, .png or .jpg")
+    weight = command.add_mutually_exclusive_group(required=True)
+    weight.add_argument("--weight", type=Path, metavar="FILE", help=".npy (K, C/groups, *kernel)")
+    weight.add_argument(
+        "--kernel", choices=sorted(KERNELS), help="a filter for each channel, of the input's size"
+    )
+    command.add_argument("--bias", type=Path, metavar="FILE", help=".npy (K); with --weight")
+    command.add_argument("--stride", type=_INTS, default=1, metavar="INT[,...]")
+    command.add_argument(
+        "--padding", type=_PADDING, metavar="PADDING", help="1, 0:1,2:2, same, ..."
+    )
+    command.add_argument("--dilation", type=_INTS, default=1, metavar="INT[,...]")
+    command.add_argument("--groups", type=int, metavar="INT", help="with --weight; default 1")
+    command.add_argument("--padding-mode", choices=BORDER_MODES)
+    command.add_argument("--activation", choices=ACTIVATIONS)
+    _add_output(command, ".npy, .npz, .png or .jpg")
+    _add_where(command)
+
+
+def _add_convolve(commands: Commands) -> None:
+    command = _command(commands, "convolve", "Convolve two signals of any rank, as SciPy does.")
+    command.add_argument("a", type=Path, metavar="A", help=".npy")
+    command.add_argument("v", type=Path, metavar="V", help=".npy, of A's rank")
+    command.add_argument("--mode", choices=MODES, default="full")
+    command.add_argument("--method", choices=METHODS, default="auto")
+    _add_output(command, ".npy or .npz")
+
+
+def _add_info(commands: Commands) -> None:
+    _command(commands, "info", "A server's version, engines, limits and devices.")
+
+
+def _add_devices(commands: Commands) -> None:
+    _command(commands, "devices", "The devices that a call or a plan may name.")

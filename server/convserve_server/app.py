@@ -1,0 +1,283 @@
+"""Builds a server from its settings, starts the parts in order, and stops them in reverse.
+
+This is the only file that builds objects. A later part may use an earlier one, never the reverse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import platform
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from pathlib import Path
+
+import grpc
+from attrs import frozen
+from convserve.errors import WorkerDiedError
+from convserve.plans import Device, Limits, ServerInfo
+from convserve.services import SERVICES
+from convserve.tensors import CHUNK_BYTES, MAX_RANK
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from convserve_server.engines.cpu.advice import CpuAdvisor
+from convserve_server.heap import keep_buffers
+from convserve_server.observability.logs import configure_logs, fields
+from convserve_server.observability.metrics import Gauges, Metrics, MetricsServer
+from convserve_server.scheduling.gate import Gate
+from convserve_server.services.compute import ComputeService
+from convserve_server.services.guard import Guard
+from convserve_server.services.handlers import handlers_of
+from convserve_server.services.models import ModelStore
+from convserve_server.services.planning import PlanningService
+from convserve_server.services.requests import MAX_LAYERS, RequestReader
+from convserve_server.settings import VERSION, Address, Settings, usable_threads
+from convserve_server.workers.arena import Arena
+from convserve_server.workers.worker import Worker
+
+_LOG = logging.getLogger(__name__)
+
+MAX_INLINE_BYTES = 1 << 20
+MAX_MESSAGE_BYTES = 8 << 20
+LAST_BYTES_SECONDS = 5.0  # for responses that are written but not sent yet when the server stops
+
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_metadata_size", 16 << 10),
+    ("grpc.max_concurrent_streams", 1000),
+    # A client may ping every 10 s; gRPC's own limit is 5 minutes, and ends faster clients.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+class StartError(Exception):
+    """The server cannot start; the message says why and what to do."""
+
+
+@frozen
+class Bound:
+    """Where a started server listens."""
+
+    addresses: tuple[str, ...]
+    metrics: str | None
+
+
+def serve(settings: Settings) -> int:
+    """Run a server until a signal, or until its owner has gone. Returns the exit code."""
+    configure_logs(settings.log_level, settings.log_format)
+    keep_buffers()
+    try:
+        asyncio.run(_serve(settings))
+    except StartError as error:
+        _LOG.error("cannot start: %s", error)
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    with _stop_requests(stop, settings.owner_fd):
+        async with running(settings) as bound:
+            _LOG.info(
+                "serving",
+                extra=fields(
+                    version=VERSION,
+                    addresses=bound.addresses,
+                    metrics=bound.metrics,
+                    engine=settings.engine,
+                    tensor_pool_bytes=settings.tensor_pool_bytes,
+                ),
+            )
+            _announce(bound, settings.ready_fd)
+            await stop.wait()
+            _LOG.info("stopping", extra=fields(grace_seconds=settings.grace_seconds))
+    _LOG.info("stopped")
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Bound]:
+    """A server that serves from the start of the block, and drains at its end."""
+    async with AsyncExitStack() as stack:
+        metrics = Metrics()
+        metrics_address = _start_metrics(settings.metrics, metrics, stack)
+        arena = stack.enter_context(closing(Arena(settings.tensor_pool_bytes)))
+        gate = Gate(arena, queue_limit=settings.queue_length)
+        worker = Worker(
+            arena,
+            settings.engine,
+            threads=settings.threads,
+            queue_limit=settings.queue_length,
+            abandon_seconds=settings.abandon_seconds,
+        )
+        models = ModelStore(worker, arena.capacity_bytes // 2)
+        metrics.watch(_gauges(gate, worker, models, arena))
+        guard = Guard(metrics, settings.max_call_seconds)
+        server = grpc.aio.server(interceptors=[guard], options=_OPTIONS)
+        info = server_info(settings, arena)
+        reader = RequestReader(info.devices)
+        planning = PlanningService(CpuAdvisor(), reader, info.devices)
+        compute = ComputeService(
+            info=info, reader=reader, gate=gate, worker=worker, models=models, metrics=metrics
+        )
+        health_servicer = _add_services(server, planning, compute)
+        addresses = tuple(_listen(server, address, stack) for address in settings.listen)
+        stack.push_async_callback(server.stop, LAST_BYTES_SECONDS)
+        stack.push_async_callback(worker.stop)
+        await _start_worker(worker)
+        stack.push_async_callback(models.close)
+        await server.start()
+        await _set_serving(health_servicer)
+        stack.push_async_callback(guard.drain, settings.grace_seconds)
+        stack.push_async_callback(health_servicer.enter_graceful_shutdown)
+        yield Bound(addresses, metrics_address)
+
+
+def server_info(settings: Settings, arena: Arena) -> ServerInfo:
+    """What the server tells about itself."""
+    device = Device(
+        name="cpu",
+        engine=settings.engine,
+        description=_cpu_name(),
+        memory_bytes=arena.capacity_bytes,
+        thread_count=settings.threads or usable_threads(),
+    )
+    limits = Limits(
+        max_inline_bytes=MAX_INLINE_BYTES,
+        max_message_bytes=MAX_MESSAGE_BYTES,
+        chunk_bytes=CHUNK_BYTES,
+        tensor_pool_bytes=arena.capacity_bytes,
+        max_rank=MAX_RANK,
+        max_layers=MAX_LAYERS,
+        max_call_seconds=settings.max_call_seconds,
+    )
+    return ServerInfo(version=VERSION, engines=(settings.engine,), devices=(device,), limits=limits)
+
+
+def _cpu_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _gauges(gate: Gate, worker: Worker, models: ModelStore, arena: Arena) -> Gauges:
+    return Gauges(
+        queue_depth=lambda: gate.queue_depth + worker.queue_depth,
+        tensor_bytes_in_flight=lambda: max(gate.bytes_in_flight - models.claimed_bytes, 0),
+        tensor_pool_bytes=lambda: arena.capacity_bytes,
+        models=lambda: len(models),
+        model_bytes=lambda: models.claimed_bytes,
+        worker_restarts=lambda: worker.restarts,
+    )
+
+
+def _start_metrics(address: Address | None, metrics: Metrics, stack: AsyncExitStack) -> str | None:
+    if address is None:
+        return None
+    try:
+        server = MetricsServer(metrics, address.host, address.port)
+    except OSError as error:
+        raise StartError(
+            f"metrics cannot listen on {address}: {error.strerror}; choose another with "
+            "--metrics HOST:PORT, or --metrics off"
+        ) from None
+    stack.push_async_callback(asyncio.to_thread, server.close)
+    return str(Address(address.host, server.port))
+
+
+async def _start_worker(worker: Worker) -> None:
+    try:
+        await worker.start()
+    except WorkerDiedError as error:
+        raise StartError(str(error)) from None
+
+
+def _add_services(
+    server: grpc.aio.Server, planning: PlanningService, compute: ComputeService
+) -> health.aio.HealthServicer:
+    """Add convserve's services, health and reflection."""
+    for service, servicer in zip(SERVICES, (compute, planning), strict=True):  # sorted by name
+        server.add_generic_rpc_handlers([handlers_of(servicer, service)])
+    health_servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    return health_servicer
+
+
+async def _set_serving(servicer: health.aio.HealthServicer) -> None:
+    for service in ("", *SERVICES):
+        await servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+
+def _listen(server: grpc.aio.Server, address: Address, stack: AsyncExitStack) -> str:
+    """Bind an address; returns it with the port that was chosen. Raises StartError."""
+    if not address.is_local:
+        _LOG.warning(
+            "anyone who reaches this address can use the server: there is no TLS and no token yet",
+            extra=fields(address=str(address)),
+        )
+    if address.path:
+        stack.enter_context(_socket_file(Path(address.path)))
+    try:
+        port = server.add_insecure_port(str(address))
+    except RuntimeError:
+        raise StartError(
+            f"cannot listen on {address}: it is in use, or not an address of this machine; choose "
+            "another with --listen ADDRESS"
+        ) from None
+    return str(address) if address.path else str(Address(address.host, port))
+
+
+@contextmanager
+def _socket_file(path: Path) -> Iterator[None]:
+    """Remove a stale socket file before, and the server's own after."""
+    if path.is_socket():
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(path)) == 0:
+                raise StartError(f"cannot listen on unix:{path}: another server does")
+        path.unlink()
+    elif path.exists():
+        raise StartError(f"cannot listen on unix:{path}: the file is not a socket")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _stop_requests(stop: asyncio.Event, owner_fd: int | None) -> Iterator[None]:
+    """Set `stop` on SIGTERM, on SIGINT, and when the owner's descriptor reaches its end."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    def read_owner(fd: int) -> None:
+        if not os.read(fd, 4096):
+            loop.remove_reader(fd)
+            stop.set()
+
+    if owner_fd is not None:
+        loop.add_reader(owner_fd, read_owner, owner_fd)
+    try:
+        yield
+    finally:
+        if owner_fd is not None:
+            loop.remove_reader(owner_fd)
+
+
+def _announce(bound: Bound, ready_fd: int | None) -> None:
+    """Tell whoever started the server that it serves, and where."""
+    if ready_fd is None:
+        return
+    line = json.dumps({"addresses": bound.addresses, "metrics": bound.metrics})
+    with os.fdopen(ready_fd, "w") as file:
+        file.write(line + "\n")

@@ -1,0 +1,157 @@
+"""Every number that the server tells Prometheus, declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from threading import Thread
+from typing import Protocol
+
+from attrs import frozen
+from convserve.plans import StepRecord
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+# From the fastest small call to the longest one allowed.
+_SECONDS_BUCKETS = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0),
+)
+
+
+@frozen(kw_only=True)
+class Gauges:
+    """Where the numbers that are looked up at each scrape come from."""
+
+    queue_depth: Callable[[], int]
+    tensor_bytes_in_flight: Callable[[], int]
+    tensor_pool_bytes: Callable[[], int]
+    models: Callable[[], int]
+    model_bytes: Callable[[], int]
+    worker_restarts: Callable[[], int]
+
+
+class _Restarts(Collector):
+    """A counter that another object keeps."""
+
+    def __init__(self, read: Callable[[], int]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(
+            "convserve_worker_restarts",
+            "Worker processes started anew after one was lost.",
+            value=self._read(),
+        )
+
+
+class Metrics:
+    """The collectors, in a registry of their own.
+
+    `rpc` is a method's name or `unknown`, `code` a gRPC status code's name, `stage` one of decode,
+    queue, compute and encode, so that no caller can make new series.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._calls = Counter(
+            "convserve_calls", "Calls that ended.", ["rpc", "code"], registry=self.registry
+        )
+        self._call_seconds = Histogram(
+            "convserve_call_seconds",
+            "From a call's first byte to its end.",
+            ["rpc"],
+            buckets=_SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self._stage_seconds = Histogram(
+            "convserve_stage_seconds",
+            "Time in each stage of a call.",
+            ["rpc", "stage"],
+            buckets=_SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self._received = Counter(
+            "convserve_received_bytes",
+            "Bytes of messages received.",
+            ["rpc"],
+            registry=self.registry,
+        )
+        self._sent = Counter(
+            "convserve_sent_bytes", "Bytes of messages sent.", ["rpc"], registry=self.registry
+        )
+        self._steps = Counter(
+            "convserve_steps",
+            "Layers and operations computed.",
+            ["engine", "algorithm"],
+            registry=self.registry,
+        )
+
+    def watch(self, gauges: Gauges) -> None:
+        """Look these numbers up at each scrape, from now on."""
+        for name, help_text, read in (
+            ("queue_depth", "Calls that wait for memory or the worker.", gauges.queue_depth),
+            (
+                "tensor_bytes_in_flight",
+                "Tensor memory held by calls, without models.",
+                gauges.tensor_bytes_in_flight,
+            ),
+            ("tensor_pool_bytes", "Tensor memory in all.", gauges.tensor_pool_bytes),
+            ("models", "Resident models.", gauges.models),
+            ("model_bytes", "Tensor memory held by resident models.", gauges.model_bytes),
+        ):
+            gauge = Gauge(f"convserve_{name}", help_text, registry=self.registry)
+            gauge.set_function(read)
+        self.registry.register(_Restarts(gauges.worker_restarts))
+
+    def count_call(
+        self,
+        rpc: str,
+        code: str,
+        *,
+        seconds: float,
+        stages: Mapping[str, float],
+        received_bytes: int,
+        sent_bytes: int,
+    ) -> None:
+        """Count one call that ended."""
+        self._calls.labels(rpc, code).inc()
+        self._call_seconds.labels(rpc).observe(seconds)
+        for stage, duration in stages.items():
+            self._stage_seconds.labels(rpc, stage).observe(duration)
+        self._received.labels(rpc).inc(received_bytes)
+        self._sent.labels(rpc).inc(sent_bytes)
+
+    def count_steps(self, steps: Iterable[StepRecord]) -> None:
+        """Count the steps that an engine computed."""
+        for step in steps:
+            self._steps.labels(step.engine, step.algorithm).inc()
+
+
+class _HttpServer(Protocol):
+    """What `start_http_server` returns, as far as it is used here."""
+
+    server_port: int
+
+    def shutdown(self) -> None: ...
+    def server_close(self) -> None: ...
+
+
+class MetricsServer:
+    """Answers Prometheus on an address of its own, until closed."""
+
+    def __init__(self, metrics: Metrics, host: str, port: int) -> None:
+        """Raises OSError if the address cannot be bound."""
+        server: tuple[_HttpServer, Thread] = start_http_server(port, host, metrics.registry)
+        self._server, self._thread = server
+
+    @property
+    def port(self) -> int:
+        """The port that is bound."""
+        return self._server.server_port
+
+    def close(self) -> None:
+        """Stop answering. Returns when the thread has ended."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,234 @@
+"""What surrounds every rpc, health and reflection included: deadline, errors, counts, log line.
+
+The guard is the outermost interceptor. It replaces each handler by one that takes and gives raw
+bytes, so that bytes which are not the message become INVALID_ARGUMENT here instead of UNKNOWN
+inside gRPC, and so that nothing reaches a caller but a status made from `convserve.errors`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from convserve.errors import (
+    ConvserveError,
+    DeadlineExceededError,
+    DrainingError,
+    InternalError,
+    UnsupportedError,
+)
+from convserve.services import METHODS
+
+from convserve_server.observability.logs import fields
+from convserve_server.observability.metrics import Metrics
+from convserve_server.services.calls import Call, Rpc
+
+_LOG = logging.getLogger(__name__)
+_OURS = {method.path: name for name, method in METHODS.items()}
+MAX_LOGGED_CHARS = 300
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Serves each rpc within a deadline, and turns whatever happens into a status and a log line.
+
+    `max_call_seconds` ends calls whose caller set no deadline, or a longer one.
+    """
+
+    def __init__(self, metrics: Metrics, max_call_seconds: float) -> None:
+        self._metrics = metrics
+        self._max_call_seconds = max_call_seconds
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._calls: set[Call] = set()
+        self._side_calls: set[Call] = set()  # health and reflection: they hold up no stop
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def intercept_service(
+        self, continuation: Callable[..., Awaitable[Any]], details: Any
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """The guarded handler of a method, known or not."""
+        guarded = self._handlers.get(details.method)
+        if guarded is None:
+            handler = await continuation(details)
+            if handler is None:
+                return self._guarded(Rpc("unknown", _unknown_method))
+            name = _OURS.get(details.method) or details.method.rpartition("/")[2]
+            guarded = self._handlers[details.method] = self._guarded(Rpc(name, handler))
+        return guarded
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Refuse new calls and wait for those in flight; end what is left after the grace."""
+        self._draining = True
+        try:
+            async with asyncio.timeout(grace_seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            self._stop(
+                self._calls, f"the server stops, and its grace of {grace_seconds:g} s is over"
+            )
+            await self._idle.wait()
+        self._stop(self._side_calls, "the server stops")
+
+    def _stop(self, calls: set[Call], message: str) -> None:
+        for call in calls:
+            call.stop(DrainingError(message))
+
+    def _guarded(self, rpc: Rpc) -> grpc.RpcMethodHandler[Any, Any]:
+        async def serve_message(data: bytes, context: Any) -> bytes | None:
+            return await self._serve(rpc, data, context)
+
+        async def serve_stream(_: object, context: Any) -> bytes | None:
+            return await self._serve(rpc, None, context)
+
+        return _raw_handler(rpc.handler, serve_message, serve_stream)
+
+    async def _serve(self, rpc: Rpc, data: bytes | None, context: Any) -> bytes | None:
+        """Run the handler. Returns the bytes of a unary response; raises only what gRPC expects."""
+        deadline = asyncio.timeout(self._seconds_left(context))
+        call = Call(rpc, context, deadline)
+        error: ConvserveError | None = None
+        code = "OK"
+        self._enter(call)
+        try:
+            async with deadline:
+                return await self._answer(call, data)
+        except asyncio.CancelledError as cancelled:
+            if _is_cancelled_by_peer():
+                code = _peer_code(context)
+                raise
+            error = _internal_error(call, cancelled)
+        except Exception as exception:
+            error = self._as_error(call, exception, expired=deadline.expired())
+        finally:
+            self._leave(call)
+            self._record(call, error.code_name if error is not None else code, error)
+        await call.send_error(error)
+        return None
+
+    async def _answer(self, call: Call, data: bytes | None) -> bytes | None:
+        if self._draining and call.rpc.is_ours:
+            raise DrainingError("the server is stopping; call another one", retry_delay=1.0)
+        handler = call.rpc.handler
+        request = call if data is None else await call.parse(data)
+        result = _behaviour(handler)(request, call)
+        if inspect.isasyncgen(result):
+            async for message in result:
+                await call.write(message)
+            return None
+        response = await result
+        return None if handler.response_streaming else call.serialize(response)
+
+    def _as_error(self, call: Call, exception: Exception, *, expired: bool) -> ConvserveError:
+        if isinstance(exception, TimeoutError) and expired:
+            limit = f"the server's limit is {self._max_call_seconds:g} s"
+            return call.stop_error or DeadlineExceededError(f"the call took too long; {limit}")
+        if isinstance(exception, ConvserveError):
+            return exception
+        return _internal_error(call, exception)
+
+    def _seconds_left(self, context: Any) -> float:
+        remaining: float | None = context.time_remaining()
+        limit = self._max_call_seconds
+        return limit if remaining is None else min(limit, max(remaining, 0.0))
+
+    def _enter(self, call: Call) -> None:
+        if call.rpc.is_ours:
+            self._calls.add(call)
+            self._idle.clear()
+        else:
+            self._side_calls.add(call)
+
+    def _leave(self, call: Call) -> None:
+        self._side_calls.discard(call)
+        self._calls.discard(call)
+        if not self._calls:
+            self._idle.set()
+
+    def _record(self, call: Call, code: str, error: ConvserveError | None) -> None:
+        seconds = time.perf_counter() - call.started
+        self._metrics.count_call(
+            call.rpc.name,
+            code,
+            seconds=seconds,
+            stages=call.stages,
+            received_bytes=call.received_bytes,
+            sent_bytes=call.sent_bytes,
+        )
+        if not _LOG.isEnabledFor(logging.INFO):
+            return
+        failure = (
+            {"reason": error.reason, "message": str(error)[:MAX_LOGGED_CHARS]} if error else {}
+        )
+        _LOG.info(
+            "call",
+            extra=fields(
+                request_id=call.request_id,
+                rpc=call.rpc.name,
+                code=code,
+                **failure,
+                seconds=round(seconds, 6),
+                received_bytes=call.received_bytes,
+                sent_bytes=call.sent_bytes,
+                peer=call.peer,
+            ),
+        )
+
+
+def _internal_error(call: Call, exception: BaseException) -> InternalError:
+    """What a caller learns of a fault. The fault itself is for the log only."""
+    _LOG.error(
+        "fault",
+        exc_info=exception,
+        extra=fields(request_id=call.request_id, rpc=call.rpc.name),
+    )
+    return InternalError(
+        f"a fault of the server; error id {call.request_id} finds it in the server's log",
+        metadata={"error_id": call.request_id},
+    )
+
+
+def _is_cancelled_by_peer() -> bool:
+    """Whether gRPC cancelled this task. A handler that raises CancelledError by itself must not
+    pass: the caller would wait for ever.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _peer_code(context: Any) -> str:
+    """Why gRPC cancelled the call: the caller's deadline has passed, or the caller gave up."""
+    remaining = context.time_remaining()
+    return "DEADLINE_EXCEEDED" if remaining is not None and remaining <= 0 else "CANCELLED"
+
+
+async def _refuse_unknown(_: object, call: Call) -> None:
+    raise UnsupportedError("this server has no such method")
+
+
+_unknown_method: Any = grpc.stream_stream_rpc_method_handler(_refuse_unknown)
+
+
+def _behaviour(handler: Any) -> Callable[[Any, Call], Any]:
+    behaviour: Callable[[Any, Call], Any] = (
+        handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    )
+    return behaviour
+
+
+def _raw_handler(
+    handler: Any, serve_message: Any, serve_stream: Any
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """A handler of the same arity that takes and gives bytes."""
+    requests = "stream" if handler.request_streaming else "unary"
+    responses = "stream" if handler.response_streaming else "unary"
+    make: Any = getattr(grpc, f"{requests}_{responses}_rpc_method_handler")
+    raw: grpc.RpcMethodHandler[Any, Any] = make(
+        serve_stream if handler.request_streaming else serve_message
+    )
+    return raw

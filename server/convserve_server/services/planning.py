@@ -1,0 +1,78 @@
+"""PlanningService: answers about networks, without touching a tensor."""
+
+from __future__ import annotations
+
+import asyncio
+
+from convserve.codec import from_message, to_message
+from convserve.errors import error_at
+from convserve.plans import Device, RunOptions
+from convserve.tensors import spec_from_message
+from convserve.v1 import device_pb2, planning_service_pb2
+
+from convserve_server.planning.planner import plan_network
+from convserve_server.planning.program import Advisor
+from convserve_server.services.cache import Cache
+from convserve_server.services.calls import Call
+from convserve_server.services.requests import (
+    MAX_LAYERS_IN_LOOP,
+    RequestReader,
+    read_network,
+)
+
+CACHE_BYTES = 32 << 20
+
+
+class PlanningService:
+    """The rpcs of `convserve.v1.PlanningService`."""
+
+    def __init__(
+        self, advisor: Advisor, reader: RequestReader, devices: tuple[Device, ...]
+    ) -> None:
+        self._advisor = advisor
+        self._reader = reader
+        self._devices = devices
+        self._plans: Cache[planning_service_pb2.PlanResponse] = Cache(CACHE_BYTES)
+
+    async def plan(
+        self, request: planning_service_pb2.PlanRequest, call: Call
+    ) -> planning_service_pb2.PlanResponse:
+        """Plan a network, or look the plan up."""
+        key = request.SerializeToString(deterministic=True)
+        response = self._plans.get(key)
+        if response is None:
+            with call.stage("compute"):
+                if len(request.network.layers) > MAX_LAYERS_IN_LOOP:
+                    response = await asyncio.to_thread(self._plan, request)
+                else:
+                    response = self._plan(request)
+            self._plans.put(key, response, len(key) + response.ByteSize())
+        return response
+
+    def _plan(self, request: planning_service_pb2.PlanRequest) -> planning_service_pb2.PlanResponse:
+        options = from_message(request, RunOptions)
+        self._reader.check_device(options.device)
+        inputs = []
+        for index, message in enumerate(request.inputs):
+            with error_at(f"inputs[{index}]"):
+                inputs.append(spec_from_message(message))
+        plan = plan_network(
+            read_network(request.network),
+            inputs,
+            advisor=self._advisor,
+            device=options.device or self._devices[0].name,
+            layout=options.layout,
+            explain=request.explain,
+        )
+        response = planning_service_pb2.PlanResponse()
+        to_message(plan, response.plan)
+        return response
+
+    async def list_devices(
+        self, request: planning_service_pb2.ListDevicesRequest, call: Call
+    ) -> planning_service_pb2.ListDevicesResponse:
+        """Every device, the default first."""
+        response = planning_service_pb2.ListDevicesResponse()
+        for device in self._devices:
+            response.devices.append(to_message(device, device_pb2.Device()))
+        return response

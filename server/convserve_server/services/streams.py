@@ -1,0 +1,48 @@
+"""The chunked side of Run and LoadModel: a header, then tensors straight into their places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from convserve.errors import InvalidArgumentError
+from convserve.tensors import Assembler, chunks
+from convserve.v1 import compute_service_pb2
+
+from convserve_server.services.calls import Call
+from convserve_server.workers.arena import Placement
+
+
+async def read_header(call: Call) -> Any:
+    """The header that must open the stream. Raises InvalidArgumentError, field `header`."""
+    message = await call.read()
+    if message is None or message.WhichOneof("message") != "header":
+        found = "nothing" if message is None else message.WhichOneof("message") or "nothing known"
+        raise InvalidArgumentError(
+            f"the stream must begin with a header, but {found} came first", field="header"
+        )
+    return message.header
+
+
+async def receive_tensors(call: Call, placements: Sequence[Placement]) -> None:
+    """Put every declared byte in its place, to the end of the caller's stream.
+
+    Raises ByteCountError when there are fewer or more, ChecksumError, InvalidArgumentError.
+    """
+    specs = [placement.spec for placement in placements]
+    assembler = Assembler(specs, [placement.view() for placement in placements])
+    while (message := await call.read()) is not None:
+        if message.WhichOneof("message") != "chunk":
+            raise InvalidArgumentError(
+                "only chunks may follow the header, and there is one header", field="header"
+            )
+        assembler.write(message.chunk)
+    assembler.finish()
+
+
+def result_messages(
+    placements: Iterable[Placement],
+) -> Iterator[compute_service_pb2.RunResponse]:
+    """The results in chunks, each copied out of its place when it is asked for."""
+    for chunk in chunks([placement.view() for placement in placements]):
+        yield compute_service_pb2.RunResponse(chunk=chunk)

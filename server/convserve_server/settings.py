@@ -1,0 +1,309 @@
+"""What the server is told: flags, `CONVSERVE_...` variables, defaults, in that order.
+
+This module alone reads the environment. Everything else takes a `Settings`, or a value from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+VERSION = version("convserve-server")
+MAX_PORT = 65535
+_SIZE_UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+_LOG_FORMATS = ("json", "text")
+
+
+@frozen
+class Address:
+    """Where a server listens: a TCP `host` and `port`, or the `path` of a Unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.path or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False  # another host name: it may be anything
+
+
+@frozen(kw_only=True)
+class Settings:
+    """How one server runs. Sizes are in bytes and times in seconds."""
+
+    listen: tuple[Address, ...] = (Address("127.0.0.1", 50051),)
+    metrics: Address | None = Address("127.0.0.1", 9464)
+    engine: str = "cpu"
+    threads: int | None = None  # the engine's own choice: the usable cores
+    tensor_pool_bytes: int = field(factory=lambda: memory_limit_bytes() // 2)
+    queue_length: int = 256
+    max_call_seconds: float = 600.0
+    grace_seconds: float = 30.0
+    abandon_seconds: float = 5.0
+    log_level: str = "info"
+    log_format: str = "json"
+    ready_fd: int | None = None
+    owner_fd: int | None = None
+
+
+def parse_address(text: str) -> Address:
+    """`host:port`, `[v6]:port` or `unix:/path`. Raises ValueError."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not path.startswith("/") or len(os.fsencode(path)) > 107:
+            raise ValueError(
+                f"{text!r} is not unix:/path, absolute and of at most 107 bytes (Linux's limit)"
+            )
+        return Address(path=path)
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > MAX_PORT:
+        raise ValueError(f"{text!r} is not host:port (port 0 to {MAX_PORT}) or unix:/path")
+    return Address(host, int(port))
+
+
+def parse_addresses(text: str) -> tuple[Address, ...]:
+    """Addresses with commas between them. Raises ValueError."""
+    return tuple(parse_address(part.strip()) for part in text.split(","))
+
+
+def parse_metrics(text: str) -> Address | None:
+    """`host:port`, or `off`. Raises ValueError."""
+    if text == "off":
+        return None
+    address = parse_address(text)
+    if address.path:
+        raise ValueError(f"{text!r} is a Unix socket; metrics need host:port, or off")
+    return address
+
+
+def parse_size(text: str) -> int:
+    """Bytes, as a number alone or with B, KiB, MiB, GiB or TiB. Raises ValueError."""
+    match = re.fullmatch(r"(\d{1,18}) ?([A-Za-z]*)", text.strip())
+    if match is None or match[2].upper() not in _SIZE_UNITS:
+        raise ValueError(f"{text!r} is not a size such as 1073741824, 512MiB or 4GiB")
+    return int(match[1]) * _SIZE_UNITS[match[2].upper()]
+
+
+def parse_pool_size(text: str) -> int:
+    """A size of at least 1 MiB. Raises ValueError."""
+    size = parse_size(text)
+    if not 1 << 20 <= size < 1 << 62:
+        raise ValueError(f"{text!r} is not from 1MiB to 4194304TiB")
+    return size
+
+
+def _parse_count(minimum: int, maximum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", text) or not minimum <= int(text) <= maximum:
+            raise ValueError(f"{text!r} is not a whole number from {minimum} to {maximum}")
+        return int(text)
+
+    return parse
+
+
+def parse_descriptor(text: str) -> int:
+    """An open file descriptor that was handed to this process. Raises ValueError."""
+    try:
+        os.fstat(int(text))
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(f"{text!r} is not an open file descriptor") from None
+    return int(text)
+
+
+def _parse_seconds(minimum: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = -1.0
+        if not minimum <= seconds <= 1e6:
+            raise ValueError(f"{text!r} is not a number of seconds from {minimum:g} to 1000000")
+        return seconds
+
+    return parse
+
+
+def _parse_choice(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+@frozen
+class _Option:
+    """One setting: its name, how its text is read, and what the help says."""
+
+    name: str
+    parse: Callable[[str], Any]
+    value: str
+    help: str
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return f"CONVSERVE_{self.name.upper()}"
+
+
+_OPTIONS = (
+    _Option(
+        "listen",
+        parse_addresses,
+        "ADDRESS",
+        "host:port or unix:/path; may be repeated (default: 127.0.0.1:50051; port 0: any free one)",
+    ),
+    _Option(
+        "metrics",
+        parse_metrics,
+        "HOST:PORT",
+        "where Prometheus reads, or off (default: 127.0.0.1:9464)",
+    ),
+    _Option("engine", str, "NAME", "what computes (default: cpu)"),
+    _Option("threads", _parse_count(1, 1024), "N", "threads that compute (default: usable cores)"),
+    _Option(
+        "tensor_pool_bytes",
+        parse_pool_size,
+        "SIZE",
+        "memory for the tensors of all calls and models together, such as 4GiB "
+        "(default: half of the memory that this process may use)",
+    ),
+    _Option(
+        "queue_length",
+        _parse_count(0, 100_000),
+        "N",
+        "calls that may wait for memory or for the worker (default: 256)",
+    ),
+    _Option("max_call_seconds", _parse_seconds(0.001), "S", "the longest call (default: 600)"),
+    _Option(
+        "grace_seconds",
+        _parse_seconds(0.0),
+        "S",
+        "how long work in flight may go on when the server stops (default: 30)",
+    ),
+    _Option(
+        "abandon_seconds",
+        _parse_seconds(0.0),
+        "S",
+        "how long a computation that nobody waits for may go on before its worker is replaced "
+        "(default: 5)",
+    ),
+    _Option("log_level", _parse_choice(*_LOG_LEVELS), "LEVEL", "debug, info, warning or error"),
+    _Option("log_format", _parse_choice(*_LOG_FORMATS), "FORMAT", "json (default) or text"),
+    _Option(
+        "ready_fd",
+        parse_descriptor,
+        "FD",
+        "write one line of JSON with the bound addresses to this descriptor, and close it",
+    ),
+    _Option(
+        "owner_fd",
+        parse_descriptor,
+        "FD",
+        "stop when this descriptor reaches its end: the owner has gone",
+    ),
+)
+
+
+def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """The settings of a command line and an environment.
+
+    Prints a message and exits with code 2 for a bad value, as argparse does.
+    """
+    parser = _parser()
+    given = vars(parser.parse_args(arguments))
+    values: dict[str, Any] = {}
+    for option in _OPTIONS:
+        texts, source = given[option.name], option.flag
+        if texts is None and option.variable in environment:
+            texts, source = [environment[option.variable]], option.variable
+        if texts is None:
+            continue
+        try:
+            parsed = [option.parse(text) for text in texts]
+        except ValueError as error:
+            parser.error(f"{source}: {error}")
+        values[option.name] = parsed[-1] if option.name != "listen" else sum(parsed, ())
+    return Settings(**values)
+
+
+def settings_of_process(arguments: Sequence[str]) -> Settings:
+    """`read_settings` with this process's environment."""
+    return read_settings(arguments, os.environ)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="convserve-server",
+        description="Plans and runs convolutions over gRPC.",
+        epilog="Every flag is also read from the environment as CONVSERVE_ and its name in "
+        "capitals, such as CONVSERVE_TENSOR_POOL_BYTES; a flag wins. CONVSERVE_LISTEN takes "
+        "several addresses with commas between them.",
+    )
+    parser.add_argument("--version", action="version", version=f"convserve-server {VERSION}")
+    for option in _OPTIONS:
+        parser.add_argument(
+            option.flag, dest=option.name, action="append", metavar=option.value, help=option.help
+        )
+    return parser
+
+
+def usable_threads() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def memory_limit_bytes(root: Path = Path("/")) -> int:
+    """The memory that this process may use: the machine's, or its control group's if less.
+
+    `root` is where `sys/fs/cgroup` and `proc/self/cgroup` are looked up.
+    """
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in _limit_files(root):
+        try:
+            text = path.read_text().strip()
+        except OSError:
+            continue  # this kind of control group is not mounted here
+        if text.isdigit():  # "max" is no limit
+            limits.append(int(text))
+    return min(limits)
+
+
+def _limit_files(root: Path) -> list[Path]:
+    """Version 2's limit of each group from this process's own up to the root, and version 1's."""
+    mount = root / "sys/fs/cgroup"
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    own = [mount / line[3:].lstrip("/") for line in lines if line.startswith("0::")]
+    groups = [mount] + [
+        group for path in own for group in (path, *path.parents) if mount in group.parents
+    ]
+    files = [group / "memory.max" for group in groups]
+    return [*files, mount / "memory/memory.limit_in_bytes"]

@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m tests.benchmarks`. They print what they measure, and judge nothing."""
