@@ -18,7 +18,6 @@ from convserve.tensors import (
     Array,
     Assembler,
     array_over,
-    chunks,
     empty,
     spec_from_message,
     spec_of,
@@ -27,6 +26,8 @@ from convserve.tensors import (
 )
 from convserve.v1 import compute_service_pb2 as pb2
 from google.rpc import status_pb2
+
+from tests.chunks import chunks
 
 TIMEOUT_SECONDS = 60
 

@@ -11,12 +11,12 @@ from convserve.errors import ByteCountError, InternalError
 from convserve.networks import Network
 from convserve.operations import Operation
 from convserve.plans import CallRecord, Device, ModelInfo, Plan, RunOptions, ServerInfo
-from convserve.services import METHODS, Method
+from convserve.services import METHODS, Method, Outgoing
 from convserve.tensors import (
     Array,
     Assembler,
     TensorSpec,
-    chunks,
+    chunk_messages,
     spec_from_message,
     spec_of,
     spec_to_message,
@@ -35,14 +35,14 @@ class Ask(Generic[T]):
     """An rpc with one response, which `read` turns into the result."""
 
     def __init__(
-        self, method: str, requests: Iterator[Message] | Message, read: Callable[[Any], T]
+        self, method: str, requests: Iterator[Outgoing] | Message, read: Callable[[Any], T]
     ) -> None:
         self.method: Method = METHODS[method]
         self._requests = iter((requests,)) if isinstance(requests, Message) else requests
         self._read = read
         self._results: list[T] = []
 
-    def requests(self) -> Iterator[Message]:
+    def requests(self) -> Iterator[Outgoing]:
         """The messages to send."""
         return self._requests
 
@@ -94,11 +94,10 @@ class RunStream:
         self._assembler: Assembler | None = None
         self._record: CallRecord | None = None
 
-    def requests(self) -> Iterator[Message]:
+    def requests(self) -> Iterator[Outgoing]:
         """The header, then the chunks."""
         yield compute_pb2.RunRequest(header=self._request.header())
-        for chunk in chunks([wire_bytes(array) for array in self._request.tensors.values()]):
-            yield compute_pb2.RunRequest(chunk=chunk)
+        yield from chunk_messages([wire_bytes(array) for array in self._request.tensors.values()])
 
     def receive(self, message: compute_pb2.RunResponse) -> None:
         """Take `accepted`, a chunk, or the summary."""
@@ -125,7 +124,7 @@ class RunStream:
 def run_inline(request: Request, target: Target) -> Ask[Outcome]:
     """RunInline: everything in one message each way."""
 
-    def requests() -> Iterator[Message]:
+    def requests() -> Iterator[Outgoing]:
         data = (bytes(wire_bytes(array)) for array in request.tensors.values())
         yield compute_pb2.RunInlineRequest(header=request.header(), data=data)
 
@@ -144,14 +143,13 @@ def load_model(
 ) -> Ask[ModelInfo]:
     """LoadModel: the header, then the weights in chunks."""
 
-    def requests() -> Iterator[Message]:
+    def requests() -> Iterator[Outgoing]:
         header = compute_pb2.LoadModelHeader(
             network=network_to_message(network), weights=_spec_messages(weights)
         )
         to_message(options, header.options)
         yield compute_pb2.LoadModelRequest(header=header)
-        for chunk in chunks([wire_bytes(array) for array in weights.values()]):
-            yield compute_pb2.LoadModelRequest(chunk=chunk)
+        yield from chunk_messages([wire_bytes(array) for array in weights.values()])
 
     return Ask("LoadModel", requests(), lambda answer: from_message(answer.model, ModelInfo))
 

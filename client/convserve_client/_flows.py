@@ -11,8 +11,7 @@ from collections.abc import Generator, Iterator
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from attrs import frozen
-from convserve.services import Method
-from google.protobuf.message import Message
+from convserve.services import Method, Outgoing
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -29,7 +28,7 @@ class Exchange(Protocol[T_co]):
         """The rpc."""
         ...
 
-    def requests(self) -> Iterator[Message]:
+    def requests(self) -> Iterator[Outgoing]:
         """The messages to send, made as they are asked for; one if the rpc takes one."""
         ...
 

@@ -23,7 +23,7 @@ from convserve.errors import (
     UnreachableError,
     from_status,
 )
-from convserve.services import METHODS, Method
+from convserve.services import METHODS, Method, serialize
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, status_pb2
 
@@ -225,7 +225,7 @@ def _rpc(channel: Any, method: Method) -> Any:
     response = "stream" if method.server_streaming else "unary"
     return getattr(channel, f"{request}_{response}")(
         method.path,
-        request_serializer=method.request.SerializeToString,
+        request_serializer=serialize,
         response_deserializer=method.response.FromString,
     )
 

@@ -5,12 +5,16 @@ Client calls and server handlers are both made from this one table; there are no
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from attrs import frozen
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from convserve.v1 import compute_service_pb2, planning_service_pb2
+
+Outgoing: TypeAlias = Message | bytes  # bytes: a message that is serialised already
 
 
 @frozen
@@ -48,3 +52,8 @@ METHODS: dict[str, Method] = {
     for method in service.methods
 }
 SERVICES: tuple[str, ...] = tuple(sorted({method.service for method in METHODS.values()}))
+
+
+def serialize(message: Outgoing) -> bytes:
+    """The message's bytes."""
+    return message if isinstance(message, bytes) else message.SerializeToString()

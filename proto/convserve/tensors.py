@@ -185,16 +185,37 @@ def array_over(buffer: memoryview, spec: TensorSpec) -> Array:
     return flat.reshape(spec.shape)
 
 
-def chunks(
+def chunk_messages(
     buffers: Sequence[memoryview], chunk_bytes: int = CHUNK_BYTES
-) -> Iterator[tensor_pb2.TensorChunk]:
-    """The values of several tensors in pieces, tensor by tensor."""
+) -> Iterator[bytes]:
+    """The values of several tensors in pieces, tensor by tensor, each a message to send.
+
+    The bytes are those of any message whose field 2 is a TensorChunk, as it is in every stream.
+    """
     for tensor, buffer in enumerate(buffers):
         for offset in range(0, len(buffer), chunk_bytes):
-            data = bytes(buffer[offset : offset + chunk_bytes])
-            yield tensor_pb2.TensorChunk(
-                tensor=tensor, offset=offset, data=data, crc32c=crc32c(data)
-            )
+            yield _chunk_message(tensor, offset, buffer[offset : offset + chunk_bytes])
+
+
+def _chunk_message(tensor: int, offset: int, data: memoryview) -> bytes:
+    """What protobuf would write, with one copy of the data instead of three.
+
+    Each copy is a megabyte that was just given back to the system and is faulted in again: 64 MiB
+    took 90 ms through protobuf's own objects, and take 6 ms so.
+    """
+    chunk = tensor_pb2.TensorChunk(tensor=tensor, offset=offset, crc32c=crc32c(data))
+    head = chunk.SerializeToString() + b"\x1a" + _varint(len(data))  # field 3, a length, `data`
+    return b"".join((b"\x12", _varint(len(head) + len(data)), head, data))  # field 2, a length
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits per byte, the lowest first; the high bit says that more follow."""
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
 
 
 class Assembler:

@@ -7,9 +7,11 @@ from typing import Any
 
 from convserve.codec import to_message
 from convserve.plans import CallRecord, StepRecord
-from convserve.tensors import Array, chunks, spec_of, spec_to_message, wire_bytes
+from convserve.tensors import Array, spec_of, spec_to_message, wire_bytes
 from convserve.v1 import compute_service_pb2 as compute_pb2
 from google.protobuf.message import Message
+
+from tests.chunks import chunks
 
 RECORD = CallRecord(
     request_id="r-1",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from convserve.errors import ConvserveError
+from convserve.services import serialize
 from convserve_client._flows import Command, Exclusive, Flow, Pause, Send
 from convserve_client._retries import Policy
 from convserve_client._session import Session
@@ -78,7 +79,8 @@ class ScriptedDriver:
 
     def _send(self, command: Send) -> Any:
         exchange = command.exchange
-        requests = list(exchange.requests())
+        parse = exchange.method.request.FromString
+        requests = [parse(serialize(request)) for request in exchange.requests()]
         self.sent.append((exchange.method.name, requests, command.timeout))
         answer = self._answers.pop(0)
         if isinstance(answer, ConvserveError):

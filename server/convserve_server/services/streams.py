@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from convserve.errors import InvalidArgumentError
-from convserve.tensors import Assembler, chunks
-from convserve.v1 import compute_service_pb2
+from convserve.tensors import Assembler, chunk_messages
 
 from convserve_server.services.calls import Call
 from convserve_server.workers.arena import Placement
@@ -40,9 +39,6 @@ async def receive_tensors(call: Call, placements: Sequence[Placement]) -> None:
     assembler.finish()
 
 
-def result_messages(
-    placements: Iterable[Placement],
-) -> Iterator[compute_service_pb2.RunResponse]:
+def result_messages(placements: Iterable[Placement]) -> Iterator[bytes]:
     """The results in chunks, each copied out of its place when it is asked for."""
-    for chunk in chunks([placement.view() for placement in placements]):
-        yield compute_service_pb2.RunResponse(chunk=chunk)
+    return chunk_messages([placement.view() for placement in placements])

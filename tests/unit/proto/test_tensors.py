@@ -4,9 +4,12 @@ import ml_dtypes
 import numpy as np
 import pytest
 from convserve import errors, tensors
-from convserve.v1 import tensor_pb2
+from convserve.v1 import compute_service_pb2, tensor_pb2
+from crc32c import crc32c
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
+
+from tests.chunks import chunks
 
 
 def travel(array, chunk_bytes=7):
@@ -14,8 +17,8 @@ def travel(array, chunk_bytes=7):
     spec = tensors.spec_from_message(tensors.spec_to_message(tensors.spec_of("x", array)))
     result = tensors.empty(spec)
     assembler = tensors.Assembler([spec], [tensors.wire_bytes(result)])
-    for chunk in tensors.chunks([tensors.wire_bytes(array)], chunk_bytes):
-        assembler.write(tensor_pb2.TensorChunk.FromString(chunk.SerializeToString()))
+    for message in tensors.chunk_messages([tensors.wire_bytes(array)], chunk_bytes):
+        assembler.write(compute_service_pb2.RunRequest.FromString(message).chunk)
     assembler.finish()
     assert assembler.complete
     return result
@@ -51,6 +54,22 @@ def test_any_memory_layout_round_trips(array):
 @given(hnp.arrays(np.float32, hnp.array_shapes(min_dims=0, min_side=0, max_side=5)))
 def test_random_arrays_round_trip_bit_for_bit(array):
     assert travel(array).tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        compute_service_pb2.RunRequest,
+        compute_service_pb2.RunResponse,
+        compute_service_pb2.LoadModelRequest,
+    ],
+)
+@pytest.mark.parametrize("size", [1, 127, 128, 16_384, 3_000_000])
+def test_chunk_messages_are_what_protobuf_writes(message, size):
+    buffers = [memoryview(bytes(size)), memoryview(b""), memoryview(bytes(range(256)) * 9)]
+    ours = [message.FromString(data) for data in tensors.chunk_messages(buffers, 1 << 20)]
+    assert ours == [message(chunk=chunk) for chunk in chunks(buffers, 1 << 20)]
+    assert b"".join(m.chunk.data for m in ours) == b"".join(buffers)
 
 
 @pytest.mark.parametrize("name", tensors.DTYPES)
@@ -115,8 +134,7 @@ def assembler():
 
 
 def piece(data, offset=0, tensor=0):
-    message = next(tensors.chunks([memoryview(data)]))
-    return tensor_pb2.TensorChunk(tensor=tensor, offset=offset, data=data, crc32c=message.crc32c)
+    return tensor_pb2.TensorChunk(tensor=tensor, offset=offset, data=data, crc32c=crc32c(data))
 
 
 def test_a_stream_that_ends_early_is_refused(assembler):
