@@ -1,0 +1,119 @@
+"""How many bytes the cpu engine needs beside a step's tensors, in exact integers."""
+
+from __future__ import annotations
+
+import math
+
+from convserve import layers
+from convserve.layers.fields import Ints
+from convserve.operations import ConvInputGradient, ConvWeightGradient
+from convserve.tensors import TensorSpec, dtype_of
+
+from convserve_server.engines.cpu.windows import RUN_BYTES, block_counts, pairs
+from convserve_server.planning.program import OperationStep, Step
+
+
+def compute_bytes(output: TensorSpec) -> int:
+    """The size of an element in which sums for `output` are made; 8 for integers."""
+    dtype = dtype_of(output.dtype)
+    return 8 if dtype.kind in "iub" else max(4, dtype.itemsize)
+
+
+def block_bytes(positions: Ints, position_bytes: int, threads: int, extra_bytes: int = 0) -> int:
+    """A block of columns, and `extra_bytes` more per position, for every thread that has one."""
+    counts = block_counts(positions, position_bytes, threads)
+    split = zip(positions, counts, strict=True)
+    busy = min(threads, math.prod(-(-size // count) for size, count in split))
+    return busy * math.prod(counts) * (position_bytes + extra_bytes)
+
+
+def conv_bytes(step: Step, layer: layers.Conv, threads: int) -> int:
+    """A block of columns, its product where BLAS cannot write the result, a converted weight."""
+    size, output = compute_bytes(step.output), step.output
+    buffered = output.shape[1] * size if _converted(output, size) else 0
+    depth = step.inputs[0].shape[1] * math.prod(layer.kernel_size)
+    positions = (_batch(output), *output.shape[2:])
+    columns = block_bytes(positions, depth * size, threads, buffered)
+    return columns + _converted(step.parameters[0], size) + border_bytes(step, layer)
+
+
+def border_bytes(step: Step, layer: layers.Conv) -> int:
+    """The copy of the input with borders that are not zeros."""
+    if layer.padding_mode == "zeros":
+        return 0
+    spec = step.inputs[0]
+    sizes = zip(spec.shape[2:], pairs(layer.padding), strict=True)
+    padded = math.prod(low + size + high for size, (low, high) in sizes)
+    return _batch(spec) * spec.shape[1] * padded * dtype_of(spec.dtype).itemsize
+
+
+def conv_transpose_bytes(step: Step, layer: layers.ConvTranspose, threads: int) -> int:
+    """As `conv_bytes`, for the largest of the interleaved convolutions."""
+    return _phase_bytes(step.inputs[0], step.parameters[0], step.output, layer.stride, threads)
+
+
+def gradient_bytes(
+    step: OperationStep, operation: ConvInputGradient | ConvWeightGradient, threads: int
+) -> int:
+    """A block of columns and what its product is added into."""
+    first, second = step.operands
+    if isinstance(operation, ConvInputGradient):
+        return _phase_bytes(first, second, step.output, operation.stride, threads)
+    size = compute_bytes(step.output)
+    depth = first.shape[1] * math.prod(operation.kernel_size)
+    positions = (_batch(second), *second.shape[2:])
+    columns = block_bytes(positions, depth * size, threads, second.shape[1] * size)
+    return columns + threads * step.output.element_count * (size + max(8, size))
+
+
+def transposed_column_bytes(step: Step, layer: layers.ConvTranspose) -> int:
+    """The columns that ONNX Runtime makes of one whole sample, in float32."""
+    per_position = math.prod(step.parameters[0].shape[1:]) * layer.groups
+    return 4 * per_position * math.prod(step.inputs[0].shape[2:])
+
+
+def dense_bytes(step: Step) -> int:
+    """Copies of what is not of the type in which the product is made, and the product."""
+    size = compute_bytes(step.output)
+    return sum(_converted(spec, size) for spec in (*step.inputs, *step.parameters, step.output))
+
+
+def pool_bytes(step: Step) -> int:
+    """A run of channels, partly reduced, before and after an axis; at least one whole channel."""
+    sizes, reduced = step.inputs[0].shape[2:], step.output.shape[2:]
+    mixed = (math.prod((*reduced[: i + 1], *sizes[i + 1 :])) for i in range(len(sizes)))
+    return 2 * max(RUN_BYTES, max(mixed) * compute_bytes(step.output))
+
+
+def fft_bytes(dtype: str, long: Ints, short: Ints) -> int:
+    """A padded copy, the spectra and the full result: an estimate (16M float32 took 5.5 times)."""
+    points = math.prod(n + m - 1 for n, m in zip(long, short, strict=True))
+    return 6 * points * dtype_of(dtype).itemsize
+
+
+def float32_bytes(step: Step) -> int:
+    """The float32 copies of inputs and output of another type."""
+    specs = [spec for spec in (*step.inputs, step.output) if spec.dtype != "float32"]
+    return sum(4 * math.prod((_batch(spec), *spec.shape[1:])) for spec in specs)
+
+
+def _phase_bytes(
+    x: TensorSpec, weight: TensorSpec, output: TensorSpec, stride: Ints, threads: int
+) -> int:
+    size = compute_bytes(output)
+    taps = [-(-k // s) if s > 1 else k for k, s in zip(weight.shape[2:], stride, strict=True)]
+    sizes = [-(-n // s) for n, s in zip(output.shape[2:], stride, strict=True)]
+    depth = x.shape[1] * math.prod(taps)
+    columns = block_bytes((_batch(x), *sizes), depth * size, threads, output.shape[1] * size)
+    return columns + weight.element_count * size
+
+
+def _converted(spec: TensorSpec, size: int) -> int:
+    """The bytes of a copy with elements of `size`; none if they have that size already."""
+    if dtype_of(spec.dtype).itemsize == size and dtype_of(spec.dtype).kind in "fc":
+        return 0
+    return math.prod((_batch(spec), *spec.shape[1:])) * size
+
+
+def _batch(spec: TensorSpec) -> int:
+    return 1 if spec.is_symbolic else spec.shape[0]
