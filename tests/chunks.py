@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from convserve.tensors import CHUNK_BYTES
+from convserve.chunks import CHUNK_BYTES
 from convserve.v1 import tensor_pb2
 from crc32c import crc32c
 

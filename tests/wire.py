@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+from convserve.chunks import Assembler
 from convserve.codec import network_to_message
 from convserve.errors import ConvserveError, from_status
 from convserve.layers import Layer
@@ -16,7 +17,6 @@ from convserve.networks import Network
 from convserve.services import METHODS
 from convserve.tensors import (
     Array,
-    Assembler,
     array_over,
     empty,
     spec_from_message,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
+from convserve.chunks import Assembler, Chunk, chunk_messages
 from convserve.codec import from_message, network_to_message, operation_to_message, to_message
 from convserve.errors import ByteCountError, InternalError
 from convserve.networks import Network
@@ -14,9 +15,7 @@ from convserve.plans import CallRecord, Device, ModelInfo, Plan, RunOptions, Ser
 from convserve.services import METHODS, Method, Outgoing
 from convserve.tensors import (
     Array,
-    Assembler,
     TensorSpec,
-    chunk_messages,
     spec_from_message,
     spec_of,
     spec_to_message,
@@ -99,20 +98,24 @@ class RunStream:
         yield compute_pb2.RunRequest(header=self._request.header())
         yield from chunk_messages([wire_bytes(array) for array in self._request.tensors.values()])
 
-    def receive(self, message: compute_pb2.RunResponse) -> None:
+    def receive(self, message: compute_pb2.RunResponse | Chunk) -> None:
         """Take `accepted`, a chunk, or the summary."""
-        kind = message.WhichOneof("message")
-        if kind == "accepted" and self._assembler is None:
+        if isinstance(message, Chunk):
+            self._receiver().write(message)
+        elif message.HasField("accepted") and self._assembler is None:
             self._specs = tuple(map(spec_from_message, message.accepted.outputs))
             self._arrays = self._target.place(self._specs)
             self._assembler = Assembler(self._specs, map(wire_bytes, self._arrays))
-        elif kind == "chunk" and self._assembler is not None:
-            self._assembler.write(message.chunk)
-        elif kind == "summary" and self._assembler is not None:
-            self._assembler.finish()
+        elif message.HasField("summary"):
+            self._receiver().finish()
             self._record = from_message(message.summary, CallRecord)
         else:
-            raise InternalError(f"the server sent {kind} where it does not belong")
+            raise InternalError("the server sent `accepted` twice, or nothing that is known")
+
+    def _receiver(self) -> Assembler:
+        if self._assembler is None:
+            raise InternalError("the server sent results before it accepted the call")
+        return self._assembler
 
     def result(self) -> Outcome:
         """The results. Raises InternalError if the stream ended without its summary."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 from attrs import frozen
+from convserve.chunks import keep_buffers
 from convserve.errors import (
     BY_CODE,
     CallCancelledError,
@@ -23,7 +24,7 @@ from convserve.errors import (
     UnreachableError,
     from_status,
 )
-from convserve.services import METHODS, Method, serialize
+from convserve.services import METHODS, Method, parser, serialize
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, status_pb2
 
@@ -56,6 +57,8 @@ class Endpoint:
         options: list[tuple[str, Any]] = [
             ("grpc.max_receive_message_length", MAX_RECEIVE_BYTES),
             ("grpc.max_send_message_length", -1),
+            # How much of a stream may be on its way before it is asked for: results come faster.
+            ("grpc.http2.lookahead_bytes", 8 << 20),
             # An address that does not answer is given up after this, not after 20 seconds.
             ("grpc.min_reconnect_backoff_ms", CONNECT_MILLISECONDS),
             ("grpc.initial_reconnect_backoff_ms", 100),
@@ -217,6 +220,7 @@ class AsyncTransport:
 
 def _rpcs(channel: Any) -> dict[str, Any]:
     """What calls each method, by its name; blocking or awaiting as the channel is."""
+    keep_buffers()
     return {name: _rpc(channel, method) for name, method in METHODS.items()}
 
 
@@ -226,7 +230,7 @@ def _rpc(channel: Any, method: Method) -> Any:
     return getattr(channel, f"{request}_{response}")(
         method.path,
         request_serializer=serialize,
-        response_deserializer=method.response.FromString,
+        response_deserializer=parser(method.response),
     )
 
 

@@ -5,13 +5,15 @@ Client calls and server handlers are both made from this one table; there are no
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from attrs import frozen
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from convserve.chunks import Chunk, read_chunk
 from convserve.v1 import compute_service_pb2, planning_service_pb2
 
 Outgoing: TypeAlias = Message | bytes  # bytes: a message that is serialised already
@@ -57,3 +59,24 @@ SERVICES: tuple[str, ...] = tuple(sorted({method.service for method in METHODS.v
 def serialize(message: Outgoing) -> bytes:
     """The message's bytes."""
     return message if isinstance(message, bytes) else message.SerializeToString()
+
+
+def parser(message: type[Message]) -> Callable[[bytes], Any]:
+    """What reads messages of a type. One that holds a chunk of a tensor is read as a Chunk.
+
+    The function raises google.protobuf.message.DecodeError for bytes that are no such message.
+    """
+    if "chunk" not in message.DESCRIPTOR.fields_by_name:
+        return message.FromString
+
+    def parse(data: bytes) -> Any:
+        chunk = read_chunk(data)
+        if chunk is not None:
+            return chunk
+        parsed: Any = message.FromString(data)
+        if parsed.WhichOneof("message") != "chunk":
+            return parsed
+        given = parsed.chunk
+        return Chunk(given.tensor, given.offset, given.data, given.crc32c)
+
+    return parse

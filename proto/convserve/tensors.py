@@ -1,24 +1,22 @@
-"""Tensors between NumPy and the wire: dtypes, specs, raw bytes, chunks. Both sides use only this.
+"""Tensors between NumPy and the wire: dtypes, specs, raw bytes. `chunks.py` sends them in pieces.
 
-Values are raw little-endian bytes in C order. Encoding a contiguous array copies nothing; decoding
-writes every byte once, into memory that was there before.
+Values are raw little-endian bytes in C order. Encoding a contiguous array copies nothing, nor does
+laying an array over bytes.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import ml_dtypes
 import numpy as np
 from attrs import field, frozen
-from crc32c import crc32c
 
 from convserve.errors import (
     ByteCountError,
-    ChecksumError,
     DTypeError,
     InvalidArgumentError,
     ShapeError,
@@ -28,8 +26,6 @@ from convserve.v1 import tensor_pb2
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Shape: TypeAlias = tuple[int, ...]
 
-CHUNK_BYTES = 1 << 20
-MAX_CHUNK_BYTES = 4 << 20
 MAX_RANK = 32  # NumPy's own limit before 2.0; signals may have any rank below it
 MAX_DIMENSION = 2**31 - 1
 SYMBOLIC_BATCH = -1
@@ -183,108 +179,6 @@ def array_over(buffer: memoryview, spec: TensorSpec) -> Array:
     """The tensor whose wire bytes lie in `buffer`, without a copy (little-endian hosts only)."""
     flat: Array = np.frombuffer(buffer, dtype_of(spec.dtype), spec.element_count)
     return flat.reshape(spec.shape)
-
-
-def chunk_messages(
-    buffers: Sequence[memoryview], chunk_bytes: int = CHUNK_BYTES
-) -> Iterator[bytes]:
-    """The values of several tensors in pieces, tensor by tensor, each a message to send.
-
-    The bytes are those of any message whose field 2 is a TensorChunk, as it is in every stream.
-    """
-    for tensor, buffer in enumerate(buffers):
-        for offset in range(0, len(buffer), chunk_bytes):
-            yield _chunk_message(tensor, offset, buffer[offset : offset + chunk_bytes])
-
-
-def _chunk_message(tensor: int, offset: int, data: memoryview) -> bytes:
-    """What protobuf would write, with one copy of the data instead of three.
-
-    Each copy is a megabyte that was just given back to the system and is faulted in again: 64 MiB
-    took 90 ms through protobuf's own objects, and take 6 ms so.
-    """
-    chunk = tensor_pb2.TensorChunk(tensor=tensor, offset=offset, crc32c=crc32c(data))
-    head = chunk.SerializeToString() + b"\x1a" + _varint(len(data))  # field 3, a length, `data`
-    return b"".join((b"\x12", _varint(len(head) + len(data)), head, data))  # field 2, a length
-
-
-def _varint(value: int) -> bytes:
-    """Seven bits per byte, the lowest first; the high bit says that more follow."""
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
-
-
-class Assembler:
-    """Writes arriving chunks into their places, and knows when everything has come.
-
-    `buffers` are writable bytes, one for each of `specs`, and exactly as long as their values.
-    """
-
-    def __init__(self, specs: Sequence[TensorSpec], buffers: Iterable[memoryview]) -> None:
-        self._specs = list(specs)
-        self._buffers = list(buffers)
-        self._received = [0] * len(self._specs)
-        self._missing = sum(len(buffer) for buffer in self._buffers)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every declared byte has come."""
-        return self._missing == 0
-
-    def write(self, chunk: tensor_pb2.TensorChunk) -> None:
-        """Put one chunk in its place. Raises ByteCountError or ChecksumError."""
-        data = chunk.data
-        index = self._check(chunk, len(data))
-        if crc32c(data) != chunk.crc32c:
-            raise ChecksumError(
-                f"the chunk at byte {chunk.offset} was damaged on the way: its CRC-32C differs",
-                field=self._path(index),
-                metadata={"offset": chunk.offset},
-            )
-        check_bools(self._specs[index], memoryview(data), self._path(index))
-        self._buffers[index][chunk.offset : chunk.offset + len(data)] = data
-        self._received[index] += len(data)
-        self._missing -= len(data)
-
-    def finish(self) -> None:
-        """Raise ByteCountError if the stream ended early."""
-        for index, (received, buffer) in enumerate(zip(self._received, self._buffers, strict=True)):
-            if received < len(buffer):
-                raise ByteCountError(
-                    f"the stream ended after {received} of {len(buffer)} declared bytes",
-                    field=self._path(index),
-                    metadata={"received_bytes": received, "declared_bytes": len(buffer)},
-                )
-
-    def _check(self, chunk: tensor_pb2.TensorChunk, size: int) -> int:
-        if not 0 <= chunk.tensor < len(self._specs):
-            raise InvalidArgumentError(
-                f"tensor {chunk.tensor} is not one of the {len(self._specs)} declared",
-                field="chunk.tensor",
-                metadata={"value": chunk.tensor, "limit": len(self._specs)},
-            )
-        received, length = self._received[chunk.tensor], len(self._buffers[chunk.tensor])
-        if size > MAX_CHUNK_BYTES:
-            raise InvalidArgumentError(
-                f"a chunk of {size} bytes is above the limit of {MAX_CHUNK_BYTES}",
-                field="chunk.data",
-                metadata={"value": size, "limit": MAX_CHUNK_BYTES},
-            )
-        if chunk.offset != received or received + size > length:
-            raise ByteCountError(
-                f"a chunk of {size} bytes at {chunk.offset} does not follow the {received} bytes "
-                f"received of {length} declared",
-                field=self._path(chunk.tensor),
-                metadata={"received_bytes": received + size, "declared_bytes": length},
-            )
-        return chunk.tensor
-
-    def _path(self, index: int) -> str:
-        return f"tensors[{self._specs[index].name!r}]"
 
 
 def check_bools(spec: TensorSpec, buffer: memoryview, path: str) -> None:

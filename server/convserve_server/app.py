@@ -18,15 +18,15 @@ from pathlib import Path
 
 import grpc
 from attrs import frozen
+from convserve.chunks import CHUNK_BYTES, keep_buffers
 from convserve.errors import WorkerDiedError
 from convserve.plans import Device, Limits, ServerInfo
 from convserve.services import SERVICES
-from convserve.tensors import CHUNK_BYTES, MAX_RANK
+from convserve.tensors import MAX_RANK
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from convserve_server.engines.cpu.advice import CpuAdvisor
-from convserve_server.heap import keep_buffers
 from convserve_server.observability.logs import configure_logs, fields
 from convserve_server.observability.metrics import Gauges, Metrics, MetricsServer
 from convserve_server.scheduling.gate import Gate
@@ -123,7 +123,7 @@ async def running(settings: Settings) -> AsyncIterator[Bound]:
         server = grpc.aio.server(interceptors=[guard], options=_OPTIONS)
         info = server_info(settings, arena)
         reader = RequestReader(info.devices)
-        planning = PlanningService(CpuAdvisor(), reader, info.devices)
+        planning = PlanningService(CpuAdvisor(settings.threads), reader, info.devices)
         compute = ComputeService(
             info=info, reader=reader, gate=gate, worker=worker, models=models, metrics=metrics
         )

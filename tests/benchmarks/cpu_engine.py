@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from attrs import frozen
@@ -31,7 +32,9 @@ class Case:
     weight_shape: tuple[int, ...]
 
 
-def conv(name: str, input_shape: tuple[int, ...], weight_shape: tuple[int, ...], **options) -> Case:
+def conv(
+    name: str, input_shape: tuple[int, ...], weight_shape: tuple[int, ...], **options: Any
+) -> Case:
     out_channels, _, *kernel_size = weight_shape
     layer = Conv(out_channels, kernel_size, bias=False, name="conv", **options)
     return Case(name, layer, input_shape, weight_shape)

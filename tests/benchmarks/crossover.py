@@ -66,7 +66,9 @@ def measure_all(engine: CpuEngine) -> Iterator[dict[str, object]]:
             }
 
 
-def first_gain(engine: CpuEngine, dtype: str, pairs: list[tuple[tuple[int, ...], tuple[int, ...]]]):
+def first_gain(
+    engine: CpuEngine, dtype: str, pairs: list[tuple[tuple[int, ...], tuple[int, ...]]]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The pair of shapes from which on the FFT is faster every time; the last if it never is."""
     found = pairs[-1]
     for long, short in reversed(pairs):

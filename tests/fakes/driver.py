@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from convserve.errors import ConvserveError
-from convserve.services import serialize
+from convserve.services import parser, serialize
 from convserve_client._flows import Command, Exclusive, Flow, Pause, Send
 from convserve_client._retries import Policy
 from convserve_client._session import Session
@@ -86,7 +86,7 @@ class ScriptedDriver:
         if isinstance(answer, ConvserveError):
             raise answer
         for response in answer(requests):
-            exchange.receive(response)
+            exchange.receive(parser(exchange.method.response)(response.SerializeToString()))
         return exchange.result()
 
     def _lock(self) -> FakeLock:

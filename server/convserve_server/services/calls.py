@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 
 import grpc
 from attrs import frozen
+from convserve.chunks import CHUNK_BYTES
 from convserve.errors import BY_CODE, ConvserveError, MalformedRequestError, to_status
 from convserve.services import METHODS
-from convserve.tensors import CHUNK_BYTES
 from google.protobuf.message import DecodeError
 
 # What is longer is parsed in a thread. A message of many small fields takes about 25 ms per MiB, a

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-from convserve.services import METHODS, Method, serialize
+from convserve.services import METHODS, Method, parser, serialize
 
 
 def handlers_of(servicer: object, service: str) -> grpc.GenericRpcHandler:
@@ -26,7 +26,7 @@ def _handler(method: Method, behaviour: Any) -> grpc.RpcMethodHandler[Any, Any]:
     requests = "stream" if method.client_streaming else "unary"
     responses = "stream" if method.server_streaming else "unary"
     make: Any = getattr(grpc, f"{requests}_{responses}_rpc_method_handler")
-    handler: grpc.RpcMethodHandler[Any, Any] = make(behaviour, method.request.FromString, serialize)
+    handler: grpc.RpcMethodHandler[Any, Any] = make(behaviour, parser(method.request), serialize)
     return handler
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from convserve.chunks import Assembler, Chunk, chunk_messages
 from convserve.errors import InvalidArgumentError
-from convserve.tensors import Assembler, chunk_messages
 
 from convserve_server.services.calls import Call
 from convserve_server.workers.arena import Placement
@@ -15,8 +15,8 @@ from convserve_server.workers.arena import Placement
 async def read_header(call: Call) -> Any:
     """The header that must open the stream. Raises InvalidArgumentError, field `header`."""
     message = await call.read()
-    if message is None or message.WhichOneof("message") != "header":
-        found = "nothing" if message is None else message.WhichOneof("message") or "nothing known"
+    if isinstance(message, Chunk) or message is None or not message.HasField("header"):
+        found = "a chunk" if isinstance(message, Chunk) else "nothing"
         raise InvalidArgumentError(
             f"the stream must begin with a header, but {found} came first", field="header"
         )
@@ -31,11 +31,11 @@ async def receive_tensors(call: Call, placements: Sequence[Placement]) -> None:
     specs = [placement.spec for placement in placements]
     assembler = Assembler(specs, [placement.view() for placement in placements])
     while (message := await call.read()) is not None:
-        if message.WhichOneof("message") != "chunk":
+        if not isinstance(message, Chunk):
             raise InvalidArgumentError(
                 "only chunks may follow the header, and there is one header", field="header"
             )
-        assembler.write(message.chunk)
+        assembler.write(message)
     assembler.finish()
 
 

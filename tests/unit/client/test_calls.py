@@ -3,6 +3,7 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from convserve.chunks import Assembler
 from convserve.codec import network_from_message, operation_from_message
 from convserve.errors import (
     ByteCountError,
@@ -16,7 +17,7 @@ from convserve.errors import (
 )
 from convserve.layers import Conv, ConvTranspose, LeakyReLU, ReLU
 from convserve.operations import ConvInputGradient, Convolve
-from convserve.tensors import Assembler, spec_from_message, wire_bytes
+from convserve.tensors import spec_from_message, wire_bytes
 from convserve.v1 import compute_service_pb2 as compute_pb2
 from convserve.v1 import planning_service_pb2 as planning_pb2
 from convserve_client import _networks, _operations

@@ -3,22 +3,19 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from convserve import errors, tensors
-from convserve.v1 import compute_service_pb2, tensor_pb2
-from crc32c import crc32c
+from convserve import chunks, errors, tensors
+from convserve.v1 import tensor_pb2
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
-
-from tests.chunks import chunks
 
 
 def travel(array, chunk_bytes=7):
     """What arrives when `array` is sent in small chunks."""
     spec = tensors.spec_from_message(tensors.spec_to_message(tensors.spec_of("x", array)))
     result = tensors.empty(spec)
-    assembler = tensors.Assembler([spec], [tensors.wire_bytes(result)])
-    for message in tensors.chunk_messages([tensors.wire_bytes(array)], chunk_bytes):
-        assembler.write(compute_service_pb2.RunRequest.FromString(message).chunk)
+    assembler = chunks.Assembler([spec], [tensors.wire_bytes(result)])
+    for message in chunks.chunk_messages([tensors.wire_bytes(array)], chunk_bytes):
+        assembler.write(chunks.read_chunk(message))
     assembler.finish()
     assert assembler.complete
     return result
@@ -54,22 +51,6 @@ def test_any_memory_layout_round_trips(array):
 @given(hnp.arrays(np.float32, hnp.array_shapes(min_dims=0, min_side=0, max_side=5)))
 def test_random_arrays_round_trip_bit_for_bit(array):
     assert travel(array).tobytes() == array.tobytes()
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        compute_service_pb2.RunRequest,
-        compute_service_pb2.RunResponse,
-        compute_service_pb2.LoadModelRequest,
-    ],
-)
-@pytest.mark.parametrize("size", [1, 127, 128, 16_384, 3_000_000])
-def test_chunk_messages_are_what_protobuf_writes(message, size):
-    buffers = [memoryview(bytes(size)), memoryview(b""), memoryview(bytes(range(256)) * 9)]
-    ours = [message.FromString(data) for data in tensors.chunk_messages(buffers, 1 << 20)]
-    assert ours == [message(chunk=chunk) for chunk in chunks(buffers, 1 << 20)]
-    assert b"".join(m.chunk.data for m in ours) == b"".join(buffers)
 
 
 @pytest.mark.parametrize("name", tensors.DTYPES)
@@ -124,54 +105,6 @@ def test_declared_bytes_must_match_the_shape():
     message = tensor_pb2.TensorSpec(name="x", dtype="DTYPE_FLOAT32", shape=(3,), byte_count=11)
     with pytest.raises(errors.ByteCountError, match=r"11 bytes.*has 12"):
         tensors.spec_from_message(message)
-
-
-@pytest.fixture
-def assembler():
-    """Expects eight bytes."""
-    spec = tensors.TensorSpec("x", "uint8", (8,))
-    return tensors.Assembler([spec], [memoryview(bytearray(8))])
-
-
-def piece(data, offset=0, tensor=0):
-    return tensor_pb2.TensorChunk(tensor=tensor, offset=offset, data=data, crc32c=crc32c(data))
-
-
-def test_a_stream_that_ends_early_is_refused(assembler):
-    assembler.write(piece(b"12345"))
-    with pytest.raises(errors.ByteCountError, match="5 of 8"):
-        assembler.finish()
-
-
-@pytest.mark.parametrize(
-    ("chunk", "error"),
-    [
-        (piece(b"123456789"), errors.ByteCountError),
-        (piece(b"12", offset=1), errors.ByteCountError),
-        (piece(b"12", offset=-1), errors.ByteCountError),
-        (piece(b"12", tensor=1), errors.InvalidArgumentError),
-        (piece(b"12", tensor=-1), errors.InvalidArgumentError),
-        (tensor_pb2.TensorChunk(data=b"12", crc32c=5), errors.ChecksumError),
-        (piece(b"\0" * (tensors.MAX_CHUNK_BYTES + 1)), errors.InvalidArgumentError),
-    ],
-    ids=["more", "gap", "negative", "unknown", "negative-tensor", "checksum", "huge"],
-)
-def test_wrong_chunks_are_refused(assembler, chunk, error):
-    with pytest.raises(error):
-        assembler.write(chunk)
-
-
-def test_a_repeated_chunk_is_refused(assembler):
-    assembler.write(piece(b"1234"))
-    with pytest.raises(errors.ByteCountError):
-        assembler.write(piece(b"1234"))
-
-
-def test_bools_are_zero_or_one():
-    spec = tensors.TensorSpec("x", "bool", (3,))
-    assembler = tensors.Assembler([spec], [memoryview(bytearray(3))])
-    with pytest.raises(errors.InvalidArgumentError, match="other than 0 and 1"):
-        assembler.write(piece(b"\0\1\2"))
 
 
 class OnlyDlpack:

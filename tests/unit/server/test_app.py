@@ -3,7 +3,7 @@ from contextlib import closing
 
 import grpc
 import pytest
-from convserve.tensors import CHUNK_BYTES
+from convserve.chunks import CHUNK_BYTES
 from convserve.v1 import compute_service_pb2 as pb2
 from convserve_server import app
 from convserve_server.settings import Address, Settings
