@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,18 +14,18 @@ from convserve_server.engines.cpu.cache import ByteCache
 from convserve_server.engines.cpu.graph import Graph
 from convserve_server.engines.cpu.writer import onnx_type
 
-# Weights up to here become constants of a session when they come a second time; larger ones are
-# inputs of a session that fits any values. Measured on two cores (ms per call, constants | inputs;
-# the first number is making the session with constants, 0.6 without): 3x3 64->64 @56 3.3: 1.06 |
-# 1.34; depthwise 64 @112 0.8: 0.20 | 0.61; AlexNet's first 0.7: 0.66 | 0.86; 1x1 and 1-D: equal;
-# 512->512 @7 (9.4 MB) 11 to 32: 0.95 | 1.48. Finding and comparing the weights costs 0.01 ms for
-# 147 KB and 0.25 ms for 4 MiB, a hash would cost ten times that.
+# Weights up to here become constants of a session; larger ones are inputs of a session that fits any
+# values. Always, not from the second time on: the two round differently, and equal calls must give
+# equal bits. Measured on two cores (ms per call, constants | inputs; the first number is making the
+# session with constants, 0.6 without): 3x3 64->64 @56 3.3: 1.06 | 1.34; depthwise 64 @112 0.8:
+# 0.20 | 0.61; AlexNet's first 0.7: 0.66 | 0.86; 1x1 and 1-D: equal; 512->512 @7 (9.4 MB) 11 to 32:
+# 0.95 | 1.48. Finding and comparing the weights costs 0.01 ms for 147 KB and 0.25 ms for 4 MiB, a
+# hash would cost ten times that.
 CONSTANT_BYTES = 4 << 20
 # What a session is said to hold beside its model and weights. Measured: 60 to 80 KiB, and 38 more
 # for each thread; more is said, so that the budget also bounds how many threads wait.
 SESSION_BYTES = 128 << 10
 THREAD_BYTES = 128 << 10
-REMEMBERED = 256  # weights seen once
 
 
 @frozen(eq=False)
@@ -44,7 +43,6 @@ class Sessions:
         self._threads = threads
         # by (serialized graph, layout, origin of the constants: a caller's key, or a checksum)
         self.kept: ByteCache[tuple[bytes, bool, str | int], Session] = ByteCache(cache_bytes)
-        self._seen: deque[int] = deque(maxlen=REMEMBERED)
 
     def run(
         self,
@@ -74,7 +72,7 @@ class Sessions:
         results |= {name: np.empty((), np.float32) for name in graph.probes}
         for name, array in results.items():
             binding.bind_output(name, "cpu", 0, _type(array), array.shape, array.ctypes.data)
-        session.native.run_with_iobinding(binding)
+        _run(session.native, binding)
         for spec, name in graph.outputs:
             if results[name] is not outputs[spec.name]:
                 outputs[spec.name][...] = results[name]
@@ -94,12 +92,9 @@ class Sessions:
             checksum = crc32c(graph.with_constants)
             for weight in weights:
                 checksum = crc32c(wire_bytes(weight), checksum)
-            if checksum in self._seen:
-                session = self._get(graph, blocked, checksum, weights, 2 * size)
-                if all(map(_same, session.constants, weights)):
-                    return session
-            else:
-                self._seen.append(checksum)
+            session = self._get(graph, blocked, checksum, weights, 2 * size)
+            if all(map(_same, session.constants, weights)):
+                return session
         return self._get(graph, blocked, "", (), 0)
 
     def _get(
@@ -148,8 +143,18 @@ class Sessions:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.enable_cpu_mem_arena = False  # what a call needs goes back when it ends
         options.enable_mem_pattern = False
-        options.log_severity_level = 3  # errors
+        options.log_severity_level = 4  # errors are raised, and told once by who catches them
         return options
+
+
+def _run(session: onnxruntime.InferenceSession, binding: onnxruntime.IOBinding) -> None:
+    """Run; an allocation that fails inside is a MemoryError, as it is in NumPy."""
+    try:
+        session.run_with_iobinding(binding)
+    except RuntimeError as error:
+        if "bad_alloc" in str(error) or "Failed to allocate memory" in str(error):
+            raise MemoryError("ONNX Runtime") from error
+        raise
 
 
 def _contiguous(output: Array, spec: TensorSpec) -> Array:

@@ -9,10 +9,12 @@ from convserve.layers import (
     Conv,
     Dense,
     Flatten,
+    GlobalAvgPool,
     GlobalMaxPool,
     MaxPool,
     ReLU,
     Sigmoid,
+    Upsample,
 )
 from convserve.networks import Network
 from convserve.operations import Convolve
@@ -181,3 +183,9 @@ def test_a_layer_that_nobody_reads_is_recorded_and_harmless(engine):
         outputs, records = run_network(engine, network, {"input": x})
         np.testing.assert_array_equal(outputs["kept"], np.maximum(x, 0))
         assert {record.name for record in records} == {"kept", "dead"}
+
+
+def test_memory_that_is_not_there_is_a_memory_error(engine):
+    network = Network([Upsample(2**16), GlobalAvgPool()])  # between them: 2**46 bytes
+    with pytest.raises(MemoryError):
+        run_network(engine, network, {"input": random(1, 1, 64, 64)})
