@@ -14,7 +14,7 @@ from convserve_server.engines.cpu.cache import ByteCache
 from convserve_server.engines.cpu.graph import Graph
 from convserve_server.engines.cpu.writer import onnx_type
 
-# Weights up to here become constants of a session; larger ones are inputs of a session that fits any
+# Weights up to here become constants of a session; larger ones are inputs of one that fits any
 # values. Always, not from the second time on: the two round differently, and equal calls must give
 # equal bits. Measured on two cores (ms per call, constants | inputs; the first number is making the
 # session with constants, 0.6 without): 3x3 64->64 @56 3.3: 1.06 | 1.34; depthwise 64 @112 0.8:
