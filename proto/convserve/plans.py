@@ -20,7 +20,8 @@ class ReceptiveField:
     """What part of the network's input one output element sees, per spatial axis.
 
     Along one axis, output o sees the input elements from start + o * jump on, at most `size` of
-    them. After upsampling start and jump may be fractions: the first element is the next whole one.
+    them. After upsampling, jump may be a fraction, and outputs begin at whole steps of the grid
+    that was upsampled: start is exact for output 0, and start + o * jump holds on average.
     jump = 0: every output sees all of them, as after a global pool or Flatten.
     """
 
@@ -90,11 +91,6 @@ class Plan:
         """The (first) result's shape; "N" is a batch that is not known yet."""
         return shown_shape(self.outputs[0].shape)
 
-    @property
-    def output_shapes(self) -> dict[str, tuple[int | str, ...]]:
-        """Each result's shape by name."""
-        return {output.name: shown_shape(output.shape) for output in self.outputs}
-
     def layer(self, name: str) -> LayerPlan:
         """The plan of the layer called `name`. Raises KeyError."""
         for layer in self.layers:
@@ -154,6 +150,10 @@ class Limits:
     max_rank: int
     max_layers: int
     max_call_seconds: float
+    worker_memory_bytes: int
+    max_request_bytes: int
+    max_tensors: int
+    max_inputs: int
 
 
 @frozen(kw_only=True)

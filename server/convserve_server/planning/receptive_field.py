@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import ceil
 from typing import TypeAlias
 
 from attrs import frozen
@@ -32,13 +33,15 @@ class Reach:
 class AxisField:
     """What output o sees along one axis: from start + o * jump on, `size` elements of the input.
 
-    After upsampling by a layer whose elements are `lattice` input elements apart, an output sees
-    whole steps of that lattice only: `spread` is what was added since, `anchored` what was before.
+    After upsampling by a layer whose elements are `lattice` input elements apart, beginning at
+    `origin`, an output sees whole steps of that lattice only: `spread` is what was added since,
+    `anchored` what was before, and `first` where output 0 really begins.
     """
 
     start: Fraction = _ZERO
     jump: Fraction = _ONE
     lattice: Fraction = _ONE
+    origin: Fraction = _ZERO
     anchored: Fraction = _ZERO
     spread: Fraction = _ZERO
 
@@ -47,6 +50,13 @@ class AxisField:
         """From the first element to the last, which is size - 1."""
         steps = self.spread // self.lattice if self.lattice else 0
         return self.anchored + steps * self.lattice
+
+    @property
+    def first(self) -> Fraction:
+        """The first element that output 0 sees: the next step of the lattice from `start` on."""
+        if not self.lattice:
+            return self.start
+        return self.origin + ceil((self.start - self.origin) / self.lattice) * self.lattice
 
     @property
     def size(self) -> int:
@@ -59,9 +69,10 @@ class AxisField:
         base = self._anchor() if upsamples else self
         fine = self.jump / reach.up if upsamples else self.jump
         return AxisField(
-            start=self.start - reach.low * fine,
+            start=base.start - reach.low * fine,
             jump=fine * reach.stride,
             lattice=base.lattice,
+            origin=base.origin,
             anchored=base.anchored,
             spread=base.spread + (reach.span - 1) * fine,
         )
@@ -70,7 +81,9 @@ class AxisField:
         """The same field, its elements being the new lattice if they lie on the old one."""
         if self.lattice and self.jump % self.lattice:
             return self
-        return AxisField(self.start, self.jump, lattice=self.jump, anchored=self.extent)
+        return AxisField(
+            self.first, self.jump, lattice=self.jump, origin=self.first, anchored=self.extent
+        )
 
 
 AxisFields: TypeAlias = tuple[AxisField, ...]
@@ -105,8 +118,8 @@ def unite(fields: Sequence[AxisFields | None]) -> AxisFields | None:
 def _hull(axes: tuple[AxisField, ...]) -> AxisField:
     if len(set(axes)) == 1:
         return axes[0]
-    start = min(axis.start for axis in axes)
-    end = max(axis.start + axis.extent for axis in axes)
+    start = min(axis.first for axis in axes)
+    end = max(axis.first + axis.extent for axis in axes)
     return AxisField(start, axes[0].jump, spread=end - start)
 
 
@@ -116,7 +129,7 @@ def as_receptive_field(field: AxisFields | None) -> ReceptiveField | None:
         return None
     size = tuple(axis.size for axis in field)
     jump = tuple(axis.jump for axis in field)
-    start = tuple(axis.start for axis in field)
+    start = tuple(axis.first for axis in field)
     return ReceptiveField(size, jump, start)
 
 
@@ -128,6 +141,8 @@ def explain_reach(before: AxisField, reach: Reach, after: AxisField) -> tuple[st
         name, fine = "(jump / up)", f"({before.jump} / {reach.up})"
     exact = before.size + (reach.span - 1) * before.jump / reach.up
     rounding = "" if exact == after.size else f" = {exact}, in whole steps"
+    start = after.start + reach.low * before.jump / reach.up
+    shift = "" if after.first == after.start else f", the next whole step {after.first}"
     return (
         (
             f"receptive field = size + (e - 1) * {name} = "
@@ -135,6 +150,6 @@ def explain_reach(before: AxisField, reach: Reach, after: AxisField) -> tuple[st
         ),
         (
             f"jump = {name} * stride = {fine} * {reach.stride} = {after.jump}; "
-            f"start = start - low * {name} = {before.start} - {reach.low} * {fine} = {after.start}"
+            f"start = start - low * {name} = {start} - {reach.low} * {fine} = {after.start}{shift}"
         ),
     )

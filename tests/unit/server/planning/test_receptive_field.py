@@ -62,6 +62,9 @@ def test_after_upsampling_no_output_sees_more(reaches):
         inputs = seen(reaches, output)
         assert len(inputs) <= field.size
         assert inputs.start >= field.start + output * field.jump
+    inputs = seen(reaches, 0)
+    assert not inputs or field.first <= inputs.start
+    assert not inputs or inputs.stop <= field.first + field.size
 
 
 @pytest.mark.parametrize(
@@ -69,11 +72,12 @@ def test_after_upsampling_no_output_sees_more(reaches):
     [
         ([Conv(1, 3, dilation=4, padding=4)], (1, 1, 20), 9, 1, -4),
         ([AvgPool(2), Conv(1, 3)], (1, 1, 20), 6, 2, 0),
-        ([MaxPool(2), Upsample(2)], (1, 1, 20), 2, 1, -1),
+        ([MaxPool(2), Upsample(2)], (1, 1, 20), 2, 1, 0),
+        ([Conv(1, 2, stride=2, padding=1), Upsample(2)], (1, 1, 20), 2, 1, -1),
         ([MaxPool(2), Upsample(2), Conv(1, 3, padding=1)], (1, 1, 20), 4, 1, -2),
         ([ConvTranspose(1, 4, stride=2, padding=1)], (1, 1, 9), 2, Fraction(1, 2), -1),
-        ([Upsample(2), Conv(1, 4, stride=2)], (1, 1, 9), 3, 1, Fraction(-1, 2)),
-        ([PixelShuffle(2), PixelUnshuffle(2)], (1, 4, 9), 2, 1, Fraction(-1, 2)),
+        ([Upsample(2), Conv(1, 4, stride=2)], (1, 1, 9), 3, 1, 0),
+        ([PixelShuffle(2), PixelUnshuffle(2)], (1, 4, 9), 2, 1, 0),
         ([Pad((2, 3)), ReLU()], (1, 1, 5, 5), 1, 1, -2),
         ([Conv(1, 3), GlobalAvgPool()], (1, 1, 20), 20, 0, 0),
         ([Conv(1, 3, stride=2), Flatten(), Dense(2)], (1, 1, 9), 9, 0, 0),
