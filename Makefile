@@ -28,7 +28,8 @@ check: install
 	$(BIN)/lint-imports
 	$(BIN)/python deploy/check.py
 	$(MAKE) proto
-	git diff --exit-code -- proto/convserve/v1
+	@changed="$$(git status --porcelain -- proto/convserve/v1)"; \
+	  test -z "$$changed" || { echo "make proto changed:"; echo "$$changed"; exit 1; }
 
 bench: install
 	$(BIN)/python -m tests.benchmarks

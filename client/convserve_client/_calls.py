@@ -191,10 +191,9 @@ def list_devices() -> Ask[tuple[Device, ...]]:
 
 
 def plan(
-    network: Network, inputs: tuple[TensorSpec, ...], device: str, layout: str, explain: bool
+    network: Network, inputs: tuple[TensorSpec, ...], options: RunOptions, explain: bool
 ) -> Ask[Plan]:
     """Plan."""
-    options = RunOptions(device=device, layout=layout)
     request = to_message(options, planning_pb2.PlanRequest(explain=explain))
     request.network.CopyFrom(network_to_message(network))
     request.inputs.extend(map(spec_to_message, inputs))

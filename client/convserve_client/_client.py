@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from convserve.plans import CallRecord
 
-from convserve_client import _networks, _operations
+from convserve_client import _networks, _operations, _signals
 from convserve_client._flows import Flow
 from convserve_client._local import LocalServer
 from convserve_client._results import Out
@@ -101,8 +101,8 @@ class Client:
     pool = _blocking(_operations.pool)
     conv_input_gradient = _blocking(_operations.conv_input_gradient)
     conv_weight_gradient = _blocking(_operations.conv_weight_gradient)
-    convolve = _blocking(_operations.convolve)
-    correlate = _blocking(_operations.correlate)
+    convolve = _blocking(_signals.convolve)
+    correlate = _blocking(_signals.correlate)
     plan = _blocking(_networks.plan)
     run = _blocking(_networks.run)
     load = _blocking_load(_networks.load)
@@ -161,8 +161,8 @@ class AsyncClient:
     pool = _awaiting(_operations.pool)
     conv_input_gradient = _awaiting(_operations.conv_input_gradient)
     conv_weight_gradient = _awaiting(_operations.conv_weight_gradient)
-    convolve = _awaiting(_operations.convolve)
-    correlate = _awaiting(_operations.correlate)
+    convolve = _awaiting(_signals.convolve)
+    correlate = _awaiting(_signals.correlate)
     plan = _awaiting(_networks.plan)
     run = _awaiting(_networks.run)
     load = _awaiting_load(_networks.load)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 
 from attrs import field, frozen
 from convserve.errors import InvalidArgumentError
+
+from convserve_client._checks import check_text
 
 MAX_SOCKET_PATH_BYTES = 107  # sun_path of sockaddr_un is 108 bytes with its closing zero
 
@@ -25,6 +26,9 @@ class TLS:
     key: str | os.PathLike[str] | None = field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        for path in (self.ca, self.certificate, self.key):
+            if path is not None and not isinstance(path, str | os.PathLike):
+                raise InvalidArgumentError(f"{path!r} is not the path of a file", field="tls")
         if (self.certificate is None) != (self.key is None):
             raise InvalidArgumentError(
                 "mutual TLS needs both a certificate and its key", field="tls"
@@ -49,16 +53,23 @@ def read_pem(path: str | os.PathLike[str] | None) -> bytes | None:
         return None
     try:
         return Path(path).read_bytes()
-    except OSError as error:
-        raise InvalidArgumentError(f"cannot read {path}: {error.strerror}", field="tls") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidArgumentError(f"cannot read {path}: {reason}", field="tls") from error
 
 
 def check_address(address: str) -> str:
     """The address, if it is `host:port` or `unix:/path`. Raises InvalidArgumentError."""
-    if address.startswith("unix:"):
+    if check_text(address, "address").startswith("unix:"):
         return _check_socket_path(address)
     host, _, port = address.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+    if (
+        not host
+        or "/" in host
+        or not port.isascii()
+        or not port.isdigit()
+        or not 0 < int(port) < 65536
+    ):
         raise InvalidArgumentError(
             f"{address!r} is not an address; use host:port, with a port from 1 to 65535, "
             "or unix:/path",
@@ -79,30 +90,10 @@ def _check_socket_path(address: str) -> str:
     return address
 
 
-def check_token(token: str | None) -> str | None:
+def check_token(token: object) -> str | None:
     """The token, if a header can carry it. Raises InvalidArgumentError, which does not show it."""
-    if token is not None and not (token and token.isascii() and token.isprintable()):
+    if token is None:
+        return None
+    if not isinstance(token, str) or not (token and token.isascii() and token.isprintable()):
         raise InvalidArgumentError("a token is printable ASCII and not empty", field="token")
     return token
-
-
-def check_timeout(timeout: float) -> float:
-    """The timeout in seconds, if it is finite and positive. Raises InvalidArgumentError."""
-    if not math.isfinite(timeout) or timeout <= 0:
-        raise InvalidArgumentError(
-            f"{timeout!r} is not a number of seconds above 0",
-            field="timeout",
-            metadata={"value": timeout},
-        )
-    return timeout
-
-
-def check_retries(max_retries: int) -> int:
-    """The number of retries, if it is not negative. Raises InvalidArgumentError."""
-    if max_retries < 0:
-        raise InvalidArgumentError(
-            f"{max_retries!r} is not an integer of at least 0",
-            field="max_retries",
-            metadata={"value": max_retries},
-        )
-    return max_retries

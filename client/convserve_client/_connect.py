@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
+from convserve_client._checks import check_count, check_seconds
 from convserve_client._client import AsyncClient, Client
-from convserve_client._config import (
-    TLSLike,
-    as_tls,
-    check_address,
-    check_retries,
-    check_timeout,
-    check_token,
-)
+from convserve_client._config import TLSLike, as_tls, check_address, check_token
 from convserve_client._local import LocalServer
 from convserve_client._retries import Policy
 from convserve_client._transport import Endpoint
@@ -36,7 +28,7 @@ def connect(
     The connection is made by the first call, which raises UnreachableError within seconds if nobody
     answers. Raises InvalidArgumentError for an argument that is wrong.
     """
-    return Client(_endpoint(address, token, tls), check_timeout(timeout), _policy(max_retries))
+    return Client(_endpoint(address, token, tls), check_seconds(timeout), _policy(max_retries))
 
 
 async def connect_async(
@@ -47,7 +39,7 @@ async def connect_async(
     max_retries: int = 1,
 ) -> AsyncClient:
     """An asyncio client of the server at `address`; the arguments are those of `connect`."""
-    return AsyncClient(_endpoint(address, token, tls), check_timeout(timeout), _policy(max_retries))
+    return AsyncClient(_endpoint(address, token, tls), check_seconds(timeout), _policy(max_retries))
 
 
 def local(
@@ -62,10 +54,13 @@ def local(
     together (None: half of the memory). Closing the client ends the server; so does the death of
     this process.
 
-    Raises FailedPreconditionError if convserve-server is not installed or does not start.
+    Raises FailedPreconditionError if convserve-server is not installed or does not start, and
+    InvalidArgumentError for an argument that is wrong.
     """
-    seconds, policy = check_timeout(timeout), _policy(max_retries)
-    server = LocalServer.start(threads, tensor_pool_bytes)
+    seconds, policy = check_seconds(timeout), _policy(max_retries)
+    server = LocalServer.start(
+        _count(threads, "threads"), _count(tensor_pool_bytes, "tensor_pool_bytes")
+    )
     try:
         return Client(_endpoint(server.address, None, None), seconds, policy, server)
     except BaseException:
@@ -74,8 +69,12 @@ def local(
 
 
 def _endpoint(address: str, token: str | None, tls: TLSLike) -> Endpoint:
-    return Endpoint(check_address(os.fspath(address)), as_tls(tls), check_token(token))
+    return Endpoint(check_address(address), as_tls(tls), check_token(token))
+
+
+def _count(value: int | None, field: str) -> int | None:
+    return None if value is None else check_count(value, field, 1)
 
 
 def _policy(max_retries: int) -> Policy:
-    return Policy(check_retries(max_retries))
+    return Policy(check_count(max_retries, "max_retries", 0))

@@ -58,10 +58,14 @@ class Pause:
 
 @frozen
 class Exclusive:
-    """Run a flow while holding the driver's `lock`. The answer is the flow's result."""
+    """Run a flow while holding the driver's `lock`. The answer is the flow's result.
+
+    Raises DeadlineExceededError if others hold the lock for `timeout` seconds.
+    """
 
     lock: Any
     flow: Flow[Any]
+    timeout: float
 
 
 Command: TypeAlias = Send | Pause | Exclusive

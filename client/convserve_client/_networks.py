@@ -32,9 +32,11 @@ from convserve.tensors import (
 )
 
 from convserve_client import _calls
-from convserve_client._flows import Exclusive, Flow
+from convserve_client._checks import check_flag, check_text
+from convserve_client._flows import Flow
 from convserve_client._results import Out
-from convserve_client._run import ArrayLike, Inputs, as_inputs, as_tensors, run_options, run_work
+from convserve_client._retries import Effort
+from convserve_client._run import ArrayLike, Inputs, as_inputs, as_weights, run_options, run_work
 from convserve_client._session import Session
 
 NetworkLike: TypeAlias = Network | Layer | Iterable[Layer]
@@ -57,17 +59,24 @@ def plan(
 
     `network` may be a list of layers or one layer. `input_shape` is (N, C, *L), or a dict of shapes
     by input name; "N" or None on its first axis is a batch that is not known yet. `dtype` is a name
-    or a NumPy dtype. `explain` asks for each layer's formulas with their numbers.
+    or a NumPy dtype. `explain` asks for each layer's formulas with their numbers. `training` True
+    is not done yet and raises UnsupportedError.
 
     Nothing is computed or allocated. Raises InvalidArgumentError with the field, such as
     `layers[3].conv.groups`; DeviceNotFoundError; TooLargeError.
     """
-    if training:
-        raise UnsupportedError("only inference is planned: leave it False", field="training")
+    if check_flag(training, "training"):
+        raise UnsupportedError(
+            "training is not planned yet, only inference; for shapes, parameters and forward "
+            "operations, which are the same, plan with training=False; memory is then without "
+            "gradients, optimizer state and kept activations",
+            field="training",
+        )
     graph = as_network(network)
+    options = run_options(device, layout=layout)
     shapes = input_shape if isinstance(input_shape, Mapping) else {"": input_shape}
     inputs = tuple(_as_spec(name, shape, dtype) for name, shape in shapes.items())
-    call = partial(_calls.plan, graph, inputs, device or "", layout, explain)
+    call = partial(_calls.plan, graph, inputs, options, check_flag(explain, "explain"))
     return session.begin(timeout).attempt(call)
 
 
@@ -91,13 +100,14 @@ def run(
     `conv`; missing and extra weights are one InvalidNetworkError that lists them all.
     """
     graph = as_network(network)
-    inputs, parameters = as_inputs(graph, x), as_tensors(weights)
+    inputs, parameters = as_inputs(graph, x), as_weights(weights)
     if inputs.keys() & parameters.keys():
         names = ", ".join(sorted(inputs.keys() & parameters.keys()))
         raise InvalidNetworkError(f"{names} cannot be input and weight at once", field="weights")
     tensors = inputs | parameters
     options = run_options(device, precision, layout, batch_invariant)
-    return run_work(session, graph, tensors, options, timeout=timeout, out=out)
+    effort = session.begin(timeout)
+    return run_work(session, graph, tensors, options, effort=effort, out=out)
 
 
 def load(
@@ -118,8 +128,8 @@ def load(
     lose the model.
     """
     options = run_options(device, precision, layout, batch_invariant)
-    resident = Resident(session, as_network(network), as_tensors(weights), options)
-    yield from resident.load(timeout)
+    resident = Resident(session, as_network(network), as_weights(weights), options)
+    yield from resident.load(session.begin(timeout))
     return resident
 
 
@@ -163,10 +173,10 @@ class Resident:
         self._options = options
         self._loading = session.make_lock()
 
-    def load(self, timeout: float | None) -> Flow[None]:
+    def load(self, effort: Effort) -> Flow[None]:
         """Load it; `id` is the server's from now on."""
         call = partial(_calls.load_model, self._network, self._weights, self._options)
-        answer = yield from self._session.begin(timeout).attempt(call)
+        answer = yield from effort.attempt(call)
         self.id = answer.id
 
     def run(self, x: Inputs, timeout: float | None, out: Out) -> Flow[Any]:
@@ -174,11 +184,12 @@ class Resident:
         if self.closed:
             raise FailedPreconditionError(f"the model {self.id} is closed: load it again")
         inputs, used = as_inputs(self._network, x), self.id
+        effort = self._session.begin(timeout)
         try:
-            return (yield from self._run(inputs, timeout, out))
+            return (yield from self._run(inputs, effort, out))
         except ModelNotFoundError:
-            yield Exclusive(self._loading, self._reload(used, timeout))
-        return (yield from self._run(inputs, timeout, out))
+            yield from effort.alone(self._loading, self._reload(used, effort))
+        return (yield from self._run(inputs, effort, out))
 
     def close(self) -> Flow[None]:
         """Unload it. A second time, or with the server gone, there is nothing to do."""
@@ -190,12 +201,12 @@ class Resident:
         with suppress(ModelNotFoundError, UnavailableError, FailedPreconditionError):
             yield from self._session.begin(None).attempt(call)
 
-    def _run(self, inputs: Mapping[str, Array], timeout: float | None, out: Out) -> Flow[Any]:
-        return run_work(self._session, self.id, inputs, self._options, timeout=timeout, out=out)
+    def _run(self, inputs: Mapping[str, Array], effort: Effort, out: Out) -> Flow[Any]:
+        return run_work(self._session, self.id, inputs, self._options, effort=effort, out=out)
 
-    def _reload(self, lost: str, timeout: float | None) -> Flow[None]:
+    def _reload(self, lost: str, effort: Effort) -> Flow[None]:
         if self.id == lost:  # else another caller was here first
-            yield from self.load(timeout)
+            yield from self.load(effort)
 
 
 def as_network(value: NetworkLike) -> Network:
@@ -208,7 +219,7 @@ def as_network(value: NetworkLike) -> Network:
 def _as_spec(name: str, shape: ShapeLike, dtype: Any) -> TensorSpec:
     with error_at(f"input_shape[{name!r}]" if name else "input_shape"):
         sizes = _as_shape(shape)
-    spec = TensorSpec(name, _as_dtype_name(dtype), sizes)
+    spec = TensorSpec(check_text(name, "input_shape"), _as_dtype_name(dtype), sizes)
     with error_at("input_shape"):
         spec.check()
     return spec
@@ -217,7 +228,7 @@ def _as_spec(name: str, shape: ShapeLike, dtype: Any) -> TensorSpec:
 def _as_shape(shape: ShapeLike) -> Shape:
     try:
         return tuple(
-            SYMBOLIC_BATCH if axis == 0 and size in ("N", None) else operator.index(size)  # type: ignore[arg-type]
+            SYMBOLIC_BATCH if axis == 0 and _is_any(size) else operator.index(size)  # type: ignore[arg-type]
             for axis, size in enumerate(shape)
         )
     except TypeError:
@@ -226,10 +237,15 @@ def _as_shape(shape: ShapeLike) -> Shape:
         ) from None
 
 
+def _is_any(size: object) -> bool:
+    return size is None or (isinstance(size, str) and size == "N")
+
+
 def _as_dtype_name(dtype: Any) -> str:
     if isinstance(dtype, str) and dtype in DTYPES:
         return dtype
     try:
-        return dtype_name(np.dtype(dtype))
-    except TypeError:
-        return dtype_name(dtype_of(str(dtype)))
+        found = None if dtype is None else np.dtype(dtype)  # NumPy takes None for float64
+    except (TypeError, ValueError, SyntaxError):  # NumPy evaluates strings with brackets
+        found = None
+    return dtype_name(dtype_of(str(dtype)) if found is None else found)

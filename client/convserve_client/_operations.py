@@ -1,29 +1,31 @@
-"""One operation at a time: convolutions, pooling, gradients, signals. Flows without I/O."""
+"""One operation at a time: convolutions, pooling, gradients. Flows without I/O.
+
+The six options that all have are written out in each signature, for a signature is what help(),
+`inspect` and type checkers show: a shared `**options` would be shorter, and say nothing there.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+from attrs import evolve
 from convserve.errors import InvalidArgumentError, ShapeError
-from convserve.layers import KINDS, AvgPool, Conv, ConvTranspose, Layer, MaxPool
+from convserve.layers import KINDS, AvgPool, Conv, ConvTranspose, Layer, MaxPool, activations
 from convserve.layers.fields import IntsLike, PaddingLike, as_ints
 from convserve.networks import Network
-from convserve.operations import (
-    ConvInputGradient,
-    Convolve,
-    ConvWeightGradient,
-    Correlate,
-)
+from convserve.operations import ConvInputGradient, ConvWeightGradient
 from convserve.tensors import Array
 
+from convserve_client._checks import check_text
 from convserve_client._flows import Flow
 from convserve_client._run import ArrayLike, as_tensor, run_one, run_options
 from convserve_client._session import Session
 
-ACTIVATIONS = (
-    "elu", "gelu", "leaky_relu", "relu", "relu6", "sigmoid", "silu", "softmax", "softplus", "tanh"
-)  # fmt: skip
+ACTIVATIONS = tuple(
+    sorted(kind for kind, cls in KINDS.items() if cls.__module__ == activations.__name__)
+)
 
 
 def conv(
@@ -71,7 +73,14 @@ def conv(
     network = _as_network(layer, activation)
     tensors, unbatched = _as_tensors(network, x, kernel, bias)
     return run_one(
-        session, network, tensors, options, timeout=timeout, out=out, unbatched=unbatched
+        session,
+        network,
+        tensors,
+        options,
+        timeout=timeout,
+        out=out,
+        unbatched=unbatched,
+        result_bytes=_guess_bytes(layer, tensors["input"], kernel),
     )
 
 
@@ -100,8 +109,8 @@ def conv_transpose(
     as for `conv`.
     """
     kernel = _as_weight(weight)
-    layer = ConvTranspose(
-        kernel.shape[1] * groups,
+    one_group = ConvTranspose(
+        kernel.shape[1],
         kernel.shape[2:],
         stride,
         padding,
@@ -111,6 +120,7 @@ def conv_transpose(
         bias=bias is not None,
         output_size=output_size,
     )
+    layer = evolve(one_group, out_channels=one_group.out_channels * one_group.groups)
     options = run_options(device, precision, layout, batch_invariant)
     network = Network([layer])
     tensors, unbatched = _as_tensors(network, x, kernel, bias)
@@ -209,63 +219,13 @@ def conv_weight_gradient(
     """The gradient of `conv` for its weight, from `x` (N, C, *L) and `grad_output` (N, K, *L').
 
     Returns (K, C / groups, *kernel_size). N may be missing from both where `kernel_size` has one
-    number per axis. The rest is as for `conv`.
+    number per axis, or there is one axis. The rest is as for `conv`.
     """
     operation = ConvWeightGradient(kernel_size, stride, padding, dilation, groups)
     tensors = {"x": as_tensor("x", x), "grad_output": as_tensor("grad_output", grad_output)}
-    per_axis = isinstance(kernel_size, Sequence)
-    if per_axis and all(a.ndim == len(operation.kernel_size) + 1 for a in tensors.values()):
+    if all(array.ndim == len(operation.kernel_size) + 1 for array in tensors.values()):
         tensors = {name: array[None] for name, array in tensors.items()}
     options = run_options(device, precision, layout, batch_invariant)
-    return run_one(session, operation, tensors, options, timeout=timeout, out=out)
-
-
-def convolve(
-    session: Session,
-    a: ArrayLike,
-    v: ArrayLike,
-    mode: str = "full",
-    method: str = "auto",
-    *,
-    device: str | None = None,
-    precision: str = "strict",
-    layout: str = "channels_first",
-    batch_invariant: bool = False,
-    timeout: float | None = None,
-    out: Array | None = None,
-) -> Flow[Array]:
-    """The true convolution of `a` and `v`, of equal rank, as scipy.signal.convolve has it.
-
-    `mode` is "full", "same" (the size of `a`, centred) or "valid"; `method` "auto", "direct" or
-    "fft". The rest is as for `conv`.
-    """
-    options = run_options(device, precision, layout, batch_invariant)
-    operation = Convolve(mode, method)
-    tensors = {"a": as_tensor("a", a), "v": as_tensor("v", v)}
-    return run_one(session, operation, tensors, options, timeout=timeout, out=out)
-
-
-def correlate(
-    session: Session,
-    a: ArrayLike,
-    v: ArrayLike,
-    mode: str = "full",
-    method: str = "auto",
-    *,
-    device: str | None = None,
-    precision: str = "strict",
-    layout: str = "channels_first",
-    batch_invariant: bool = False,
-    timeout: float | None = None,
-    out: Array | None = None,
-) -> Flow[Array]:
-    """The cross-correlation of `a` with the conjugate of `v`, as scipy.signal.correlate has it.
-
-    The arguments are those of `convolve`.
-    """
-    options = run_options(device, precision, layout, batch_invariant)
-    operation = Correlate(mode, method)
-    tensors = {"a": as_tensor("a", a), "v": as_tensor("v", v)}
     return run_one(session, operation, tensors, options, timeout=timeout, out=out)
 
 
@@ -278,13 +238,19 @@ def _as_weight(weight: ArrayLike) -> Array:
             field="weight",
             metadata={"given": array.shape},
         )
+    if 0 in array.shape:
+        raise ShapeError(
+            f"its shape is {array.shape}; every axis of a weight has at least 1",
+            field="weight",
+            metadata={"given": array.shape},
+        )
     return array
 
 
-def _as_network(layer: Layer, activation: str | None) -> Network:
+def _as_network(layer: Layer, activation: object) -> Network:
     if activation is None:
         return Network([layer])
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise InvalidArgumentError(
             f"{activation!r} is not an activation; use one of {', '.join(ACTIVATIONS)}",
             field="activation",
@@ -305,6 +271,14 @@ def _as_tensors(
     return tensors, unbatched
 
 
+def _guess_bytes(layer: Conv, x: Array, weight: Array) -> int:
+    """About the size of the result: the input's, for K channels instead of C, once per stride."""
+    rank = weight.ndim - 2
+    strides = math.prod(layer.stride * (rank // len(layer.stride)))
+    guess: int = x.nbytes * layer.out_channels // (weight.shape[1] * layer.groups * strides)
+    return guess
+
+
 def _as_pool(
     kind: str,
     kernel_size: IntsLike,
@@ -314,12 +288,13 @@ def _as_pool(
     ceil_mode: bool,
     count_include_pad: bool,
 ) -> Layer:
-    if kind == "max":
-        return MaxPool(kernel_size, stride, padding, dilation, ceil_mode)
+    layer = MaxPool(kernel_size, stride, padding, dilation, ceil_mode)
+    if check_text(kind, "kind") == "max":
+        return layer
     if kind != "avg":
         raise InvalidArgumentError(f"{kind!r} is not one of max, avg", field="kind")
-    if set(as_ints(dilation)) != {1}:
+    if set(layer.dilation) != {1}:
         raise InvalidArgumentError(
             f"{dilation} is not 1: only max pooling is dilated", field="dilation"
         )
-    return AvgPool(kernel_size, stride, padding, ceil_mode, count_include_pad)
+    return AvgPool(layer.kernel_size, layer.stride, layer.padding, ceil_mode, count_include_pad)

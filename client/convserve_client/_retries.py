@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import frozen
 from convserve.errors import (
@@ -16,7 +16,7 @@ from convserve.errors import (
     WorkerDiedError,
 )
 
-from convserve_client._flows import Exchange, Flow, Pause, Send
+from convserve_client._flows import Exchange, Exclusive, Flow, Pause, Send
 
 T = TypeVar("T")
 
@@ -51,7 +51,10 @@ class Policy:
 
 @frozen
 class Effort:
-    """What one call of the user may cost: a deadline, and a policy for attempts within it."""
+    """What one call of the user may cost: a deadline, and a policy for attempts within it.
+
+    Whatever the call consists of, rpcs, their repetitions and waiting, belongs to one effort.
+    """
 
     policy: Policy
     timeout: float
@@ -78,6 +81,11 @@ class Effort:
                 return result
             if pause:
                 yield Pause(pause)
+
+    def alone(self, lock: Any, flow: Flow[T]) -> Flow[T]:
+        """Carry out a flow of this effort while holding `lock`; waiting for it counts too."""
+        result: T = yield Exclusive(lock, flow, self._remaining())
+        return result
 
     def _remaining(self) -> float:
         remaining = self.deadline - self.clock()

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 from convserve.plans import CallRecord
 
-from convserve_client._config import check_timeout
+from convserve_client._checks import check_seconds
 from convserve_client._retries import Effort, Policy
 
 # The open traces of this context, each with the session that it belongs to.
@@ -29,7 +29,7 @@ class Session:
 
     def begin(self, timeout: float | None) -> Effort:
         """The effort of a call that starts now; None takes the client's timeout, in seconds."""
-        seconds = self.timeout if timeout is None else check_timeout(timeout)
+        seconds = self.timeout if timeout is None else check_seconds(timeout)
         return Effort(self.policy, seconds, self.clock() + seconds, self.clock)
 
     @contextmanager

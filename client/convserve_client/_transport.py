@@ -122,8 +122,12 @@ class Transport:
             case Pause():
                 return time.sleep(command.seconds)
             case Exclusive():
-                with command.lock:
+                if not command.lock.acquire(timeout=command.timeout):
+                    raise _waited(command)
+                try:
                     return self.drive(command.flow)
+                finally:
+                    command.lock.release()
 
     def _send(self, command: Send) -> Any:
         _check_open(self._closed)
@@ -190,8 +194,15 @@ class AsyncTransport:
             case Pause():
                 return await asyncio.sleep(command.seconds)
             case Exclusive():
-                async with command.lock:
+                try:
+                    async with asyncio.timeout(command.timeout):
+                        await command.lock.acquire()
+                except TimeoutError:
+                    raise _waited(command) from None
+                try:
                     return await self.drive(command.flow)
+                finally:
+                    command.lock.release()
 
     async def _send(self, command: Send) -> Any:
         _check_open(self._closed)
@@ -237,6 +248,14 @@ def _rpc(channel: Any, method: Method) -> Any:
 def _check_open(closed: bool, cause: Exception | None = None) -> None:
     if closed:
         raise FailedPreconditionError("this client is closed: connect again") from cause
+
+
+def _waited(command: Exclusive) -> DeadlineExceededError:
+    return DeadlineExceededError(
+        f"other calls kept this one waiting for the {command.timeout:.3g} seconds that were left",
+        field="timeout",
+        metadata={"timeout_seconds": command.timeout},
+    )
 
 
 def _error_of(error: Any, address: str, timeout: float) -> ConvserveError:

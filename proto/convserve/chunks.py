@@ -121,12 +121,6 @@ class Assembler:
         self._specs = list(specs)
         self._buffers = list(buffers)
         self._received = [0] * len(self._specs)
-        self._missing = sum(len(buffer) for buffer in self._buffers)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every declared byte has come."""
-        return self._missing == 0
 
     def write(self, chunk: Chunk) -> None:
         """Put one chunk in its place. Raises ByteCountError or ChecksumError."""
@@ -141,7 +135,6 @@ class Assembler:
         check_bools(self._specs[index], memoryview(data), self._path(index))
         self._buffers[index][chunk.offset : chunk.offset + len(data)] = data
         self._received[index] += len(data)
-        self._missing -= len(data)
 
     def finish(self) -> None:
         """Raise ByteCountError if the stream ended early."""

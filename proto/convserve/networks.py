@@ -15,7 +15,11 @@ from convserve.layers.fields import NAME_PATTERN, as_names
 
 
 def _as_layers(value: Iterable[Layer]) -> tuple[Layer, ...]:
-    return tuple(value)
+    try:
+        layers = iter(value)
+    except TypeError:
+        raise InvalidNetworkError(f"{value!r} is not a list of layers", field="layers") from None
+    return tuple(layers)
 
 
 def _as_name_tuple(value: str | Sequence[str]) -> tuple[str, ...]:
@@ -46,14 +50,9 @@ class Network:
         _check_references(layers, self.inputs)
         assign = object.__setattr__  # frozen for others; this is its construction
         assign(self, "layers", layers)
-        assign(self, "order", _execution_order(layers, self.inputs))
+        assign(self, "order", _execution_order(layers))
         assign(self, "outputs", self.outputs or _unread(layers))
         _check_outputs(self.outputs, layers)
-
-    @property
-    def ordered_layers(self) -> tuple[Layer, ...]:
-        """The layers in an order in which each follows what it reads."""
-        return tuple(self.layers[index] for index in self.order)
 
     @classmethod
     def from_dict(cls, data: Any) -> Network:
@@ -147,16 +146,17 @@ def _wire(layers: tuple[Layer, ...], inputs: tuple[str, ...]) -> tuple[Layer, ..
 
 
 def _check_references(layers: tuple[Layer, ...], inputs: tuple[str, ...]) -> None:
+    given = set(inputs)
     first: dict[str, int] = {}
     for index, layer in enumerate(layers):
         name = str(layer.name)
-        if name in first or name in inputs:
+        if name in first or name in given:
             other = f"layers[{first[name]}]" if name in first else "a network input"
             raise InvalidNetworkError(
                 f"the name {name!r} is already that of {other}", field=f"layers[{index}].name"
             )
         first[name] = index
-    known = first.keys() | set(inputs)
+    known = first.keys() | given
     read: set[str] = set()
     for index, layer in enumerate(layers):
         for position, source in enumerate(layer.inputs or ()):
@@ -174,14 +174,14 @@ def _check_references(layers: tuple[Layer, ...], inputs: tuple[str, ...]) -> Non
             )
 
 
-def _execution_order(layers: tuple[Layer, ...], inputs: tuple[str, ...]) -> tuple[int, ...]:
+def _execution_order(layers: tuple[Layer, ...]) -> tuple[int, ...]:
     """Kahn's algorithm, ready layers in list order, so that a chain stays as written."""
     position = {layer.name: index for index, layer in enumerate(layers)}
     readers: dict[int, list[int]] = {index: [] for index in range(len(layers))}
     waiting = [0] * len(layers)
     for index, layer in enumerate(layers):
         for source in layer.inputs or ():
-            if source not in inputs:
+            if source in position:  # and not an input of the network
                 readers[position[source]].append(index)
                 waiting[index] += 1
     ready = [index for index in range(len(layers)) if waiting[index] == 0]
@@ -208,10 +208,10 @@ def _unread(layers: tuple[Layer, ...]) -> tuple[str, ...]:
     return tuple(str(layer.name) for layer in layers if layer.name not in read)
 
 
-def _check_outputs(outputs: tuple[str, ...], layers: tuple[Layer, ...]) -> None:
+def _check_outputs(outputs: tuple[Any, ...], layers: tuple[Layer, ...]) -> None:
     left = {layer.name for layer in layers}
     for index, output in enumerate(outputs):
-        if output not in left:
+        if not isinstance(output, str) or output not in left:
             raise InvalidNetworkError(
                 f"{output!r} is not a layer, or is named twice", field=f"outputs[{index}]"
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from attrs import Attribute, field, frozen
 
@@ -14,30 +14,20 @@ MODES = ("full", "same", "valid")
 METHODS = ("auto", "direct", "fft")
 
 
-def _one_of(*choices: str) -> Any:
-    def check(_: object, attribute: Attribute[str], value: object) -> None:
-        if value not in choices:
-            raise InvalidLayerError(
-                f"{str(value)[:200]!r} is not one of {', '.join(choices)}", field=attribute.name
-            )
-
-    return check
-
-
 @frozen
 class Convolve:
     """True convolution of `a` and `v`, of equal rank; scipy.signal.convolve."""
 
-    mode: str = field(default="full", validator=_one_of(*MODES))
-    method: str = field(default="auto", validator=_one_of(*METHODS))
+    mode: str = field(default="full", validator=fields.one_of(*MODES))
+    method: str = field(default="auto", validator=fields.one_of(*METHODS))
 
 
 @frozen
 class Correlate:
     """Cross-correlation of `a` with the conjugate of `v`; scipy.signal.correlate."""
 
-    mode: str = field(default="full", validator=_one_of(*MODES))
-    method: str = field(default="auto", validator=_one_of(*METHODS))
+    mode: str = field(default="full", validator=fields.one_of(*MODES))
+    method: str = field(default="auto", validator=fields.one_of(*METHODS))
 
 
 def _shape(_: object, attribute: Attribute[Ints], value: Ints) -> None:

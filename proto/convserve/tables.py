@@ -78,11 +78,15 @@ def info_text(info: ServerInfo) -> str:
         ("Version", info.version),
         ("Engines", ", ".join(info.engines)),
         ("Tensor pool", _exact_bytes(limits.tensor_pool_bytes)),
+        ("Worker memory", _exact_bytes(limits.worker_memory_bytes)),
         ("Largest inline call", _exact_bytes(limits.max_inline_bytes)),
+        ("Largest header", _exact_bytes(limits.max_request_bytes)),
         ("Largest message", _exact_bytes(limits.max_message_bytes)),
         ("Chunks", _exact_bytes(limits.chunk_bytes)),
         ("Axes of a tensor", f"up to {limits.max_rank}"),
         ("Layers of a network", f"up to {limits.max_layers:,}"),
+        ("Tensors of a call", f"up to {limits.max_tensors:,}"),
+        ("Inputs of a layer", f"up to {limits.max_inputs:,}"),
         ("Longest call", f"{limits.max_call_seconds:g} s"),
     ]
     return f"{_pairs(pairs)}\n\n{devices_table(info.devices)}"

@@ -23,35 +23,42 @@ from convserve.errors import WorkerDiedError
 from convserve.plans import Device, Limits, ServerInfo
 from convserve.services import SERVICES
 from convserve.tensors import MAX_RANK
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from convserve_server.engines.cpu.advice import CpuAdvisor
+from convserve_server.engines import load_advisor
 from convserve_server.observability.logs import configure_logs, fields
 from convserve_server.observability.metrics import Gauges, Metrics, MetricsServer
 from convserve_server.scheduling.gate import Gate
+from convserve_server.services.bounds import (
+    MAX_INLINE_BYTES,
+    MAX_INPUTS,
+    MAX_LAYERS,
+    MAX_MESSAGE_BYTES,
+    MAX_REQUEST_BYTES,
+    MAX_TENSORS,
+)
 from convserve_server.services.compute import ComputeService
 from convserve_server.services.guard import Guard
 from convserve_server.services.handlers import handlers_of
+from convserve_server.services.health import SERVING, follow, set_health
 from convserve_server.services.models import ModelStore
 from convserve_server.services.planning import PlanningService
-from convserve_server.services.requests import MAX_LAYERS, RequestReader
+from convserve_server.services.requests import RequestReader
 from convserve_server.settings import VERSION, Address, Settings, usable_threads
 from convserve_server.workers.arena import Arena
 from convserve_server.workers.worker import Worker
 
 _LOG = logging.getLogger(__name__)
 
-MAX_INLINE_BYTES = 1 << 20
-MAX_MESSAGE_BYTES = 8 << 20
+SIDE_STREAMS = 100  # of one connection, for health and reflection beside as many calls as may be
 LAST_BYTES_SECONDS = 5.0  # for responses that are written but not sent yet when the server stops
 
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", -1),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", 16 << 10),
-    ("grpc.max_concurrent_streams", 1000),
     # A client may ping every 10 s; gRPC's own limit is 5 minutes, and ends faster clients.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -84,22 +91,26 @@ def serve(settings: Settings) -> int:
 
 async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
-    with _stop_requests(stop, settings.owner_fd):
-        async with running(settings) as bound:
-            _LOG.info(
-                "serving",
-                extra=fields(
-                    version=VERSION,
-                    addresses=bound.addresses,
-                    metrics=bound.metrics,
-                    engine=settings.engine,
-                    tensor_pool_bytes=settings.tensor_pool_bytes,
-                ),
-            )
-            _announce(bound, settings.ready_fd)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_stop_requests(stop, settings.owner_fd))
+        start = asyncio.create_task(stack.enter_async_context(running(settings)))
+        bound = await _unless(stop, start)
+        if bound is not None:
+            _announce(bound, settings)
             await stop.wait()
             _LOG.info("stopping", extra=fields(grace_seconds=settings.grace_seconds))
     _LOG.info("stopped")
+
+
+async def _unless(stop: asyncio.Event, task: asyncio.Task[Bound]) -> Bound | None:
+    """The task's result; None if `stop` came before, which ends it."""
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not task.done():
+        task.cancel()
+        await asyncio.wait((task,))
+    return None if task.cancelled() else task.result()
 
 
 @asynccontextmanager
@@ -117,27 +128,39 @@ async def running(settings: Settings) -> AsyncIterator[Bound]:
             queue_limit=settings.queue_length,
             abandon_seconds=settings.abandon_seconds,
         )
-        models = ModelStore(worker, arena.capacity_bytes // 2)
+        models = ModelStore(worker, arena.capacity_bytes // 2, settings.model_idle_seconds)
         metrics.watch(_gauges(gate, worker, models, arena))
-        guard = Guard(metrics, settings.max_call_seconds)
-        server = grpc.aio.server(interceptors=[guard], options=_OPTIONS)
+        guard = Guard(
+            metrics,
+            max_call_seconds=settings.max_call_seconds,
+            stall_seconds=settings.stall_seconds,
+            max_calls=settings.max_calls,
+        )
+        server = grpc.aio.server(interceptors=[guard], options=_options(settings))
         info = server_info(settings, arena)
-        reader = RequestReader(info.devices)
-        planning = PlanningService(CpuAdvisor(settings.threads), reader, info.devices)
+        advisor = load_advisor(settings.engine, settings.threads)
+        reader = RequestReader(info.devices, advisor, settings.worker_memory_bytes)
+        planning = PlanningService(advisor, reader, info.devices)
         compute = ComputeService(
             info=info, reader=reader, gate=gate, worker=worker, models=models, metrics=metrics
         )
         health_servicer = _add_services(server, planning, compute)
         addresses = tuple(_listen(server, address, stack) for address in settings.listen)
         stack.push_async_callback(server.stop, LAST_BYTES_SECONDS)
+        stack.push_async_callback(models.close)  # after the worker's end: it waits for no restart
         stack.push_async_callback(worker.stop)
         await _start_worker(worker)
-        stack.push_async_callback(models.close)
         await server.start()
-        await _set_serving(health_servicer)
+        await set_health(health_servicer, SERVING, ("", *SERVICES))
+        stack.callback(asyncio.create_task(follow(worker, health_servicer)).cancel)
         stack.push_async_callback(guard.drain, settings.grace_seconds)
         stack.push_async_callback(health_servicer.enter_graceful_shutdown)
         yield Bound(addresses, metrics_address)
+
+
+def _options(settings: Settings) -> tuple[tuple[str, int], ...]:
+    streams = settings.max_calls + SIDE_STREAMS  # so that the guard can tell who is too many
+    return (*_OPTIONS, ("grpc.max_concurrent_streams", streams))
 
 
 def server_info(settings: Settings, arena: Arena) -> ServerInfo:
@@ -157,6 +180,10 @@ def server_info(settings: Settings, arena: Arena) -> ServerInfo:
         max_rank=MAX_RANK,
         max_layers=MAX_LAYERS,
         max_call_seconds=settings.max_call_seconds,
+        worker_memory_bytes=settings.worker_memory_bytes,
+        max_request_bytes=MAX_REQUEST_BYTES,
+        max_tensors=MAX_TENSORS,
+        max_inputs=MAX_INPUTS,
     )
     return ServerInfo(version=VERSION, engines=(settings.engine,), devices=(device,), limits=limits)
 
@@ -171,7 +198,7 @@ def _cpu_name() -> str:
 def _gauges(gate: Gate, worker: Worker, models: ModelStore, arena: Arena) -> Gauges:
     return Gauges(
         queue_depth=lambda: gate.queue_depth + worker.queue_depth,
-        tensor_bytes_in_flight=lambda: max(gate.bytes_in_flight - models.claimed_bytes, 0),
+        tensor_bytes_in_flight=lambda: max(arena.bytes_in_use - models.claimed_bytes, 0),
         tensor_pool_bytes=lambda: arena.capacity_bytes,
         models=lambda: len(models),
         model_bytes=lambda: models.claimed_bytes,
@@ -211,11 +238,6 @@ def _add_services(
     names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     return health_servicer
-
-
-async def _set_serving(servicer: health.aio.HealthServicer) -> None:
-    for service in ("", *SERVICES):
-        await servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
 
 
 def _listen(server: grpc.aio.Server, address: Address, stack: AsyncExitStack) -> str:
@@ -274,10 +296,20 @@ def _stop_requests(stop: asyncio.Event, owner_fd: int | None) -> Iterator[None]:
             loop.remove_reader(owner_fd)
 
 
-def _announce(bound: Bound, ready_fd: int | None) -> None:
-    """Tell whoever started the server that it serves, and where."""
-    if ready_fd is None:
+def _announce(bound: Bound, settings: Settings) -> None:
+    """Tell the log, and whoever started the server, that it serves, and where."""
+    _LOG.info(
+        "serving",
+        extra=fields(
+            version=VERSION,
+            addresses=bound.addresses,
+            metrics=bound.metrics,
+            engine=settings.engine,
+            tensor_pool_bytes=settings.tensor_pool_bytes,
+        ),
+    )
+    if settings.ready_fd is None:
         return
     line = json.dumps({"addresses": bound.addresses, "metrics": bound.metrics})
-    with os.fdopen(ready_fd, "w") as file:
+    with os.fdopen(settings.ready_fd, "w") as file:
         file.write(line + "\n")

@@ -56,8 +56,12 @@ class Settings:
     engine: str = "cpu"
     threads: int | None = None  # the engine's own choice: the usable cores
     tensor_pool_bytes: int = field(factory=lambda: memory_limit_bytes() // 2)
+    worker_memory_bytes: int = field(factory=lambda: memory_limit_bytes() // 2)
     queue_length: int = 256
+    max_calls: int = 1000
     max_call_seconds: float = 600.0
+    stall_seconds: float = 60.0
+    model_idle_seconds: float = 3600.0
     grace_seconds: float = 30.0
     abandon_seconds: float = 5.0
     log_level: str = "info"
@@ -194,12 +198,37 @@ _OPTIONS = (
         "(default: half of the memory that this process may use)",
     ),
     _Option(
+        "worker_memory_bytes",
+        parse_size,
+        "SIZE",
+        "memory for intermediate results and working memory of the computation that runs "
+        "(default: the other half)",
+    ),
+    _Option(
         "queue_length",
         _parse_count(0, 100_000),
         "N",
         "calls that may wait for memory or for the worker (default: 256)",
     ),
+    _Option(
+        "max_calls",
+        _parse_count(1, 100_000),
+        "N",
+        "calls that may be in progress, those that wait included (default: 1000)",
+    ),
     _Option("max_call_seconds", _parse_seconds(0.001), "S", "the longest call (default: 600)"),
+    _Option(
+        "stall_seconds",
+        _parse_seconds(0.001),
+        "S",
+        "the longest pause of a caller that sends or reads tensors (default: 60)",
+    ),
+    _Option(
+        "model_idle_seconds",
+        _parse_seconds(0.0),
+        "S",
+        "how long a model stays that nobody uses (default: 3600)",
+    ),
     _Option(
         "grace_seconds",
         _parse_seconds(0.0),

@@ -1,4 +1,4 @@
-"""The cases of layers: every kind with each of its options, on ranks 1 to 3; and graphs."""
+"""The cases of layers: every kind with each of its options, on ranks 1 to 3."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from convserve import layers as cs
 from convserve.layers import Layer
-from convserve.networks import Network
 from convserve.tensors import DTYPES, Shape
 
 from tests.conformance.builders import layer_case
@@ -33,8 +32,6 @@ def layer_cases() -> Iterator[Case]:
     yield from _features()
     yield from _rearranged()
     yield from _merges()
-    yield from _residual_graphs()
-    yield from _graphs_of_several()
 
 
 def _conv() -> Iterator[Case]:
@@ -252,7 +249,12 @@ def _rearranged() -> Iterator[Case]:
         for name, layer in layers.items():
             yield layer_case(f"{name}-{rank}d", layer, shape)
             yield layer_case(f"{name}-empty_batch-{rank}d", layer, (0, *shape[1:]))
-        yield layer_case(f"unshuffle-{rank}d", cs.PixelUnshuffle(2), (2, 3, *(8, 6, 4)[:rank]))
+            last = (2, *SIZES[rank], 8)
+            yield layer_case(f"{name}-last-{rank}d", layer, last, layout="channels_last")
+        even, unshuffle = (8, 6, 4)[:rank], cs.PixelUnshuffle(2)
+        yield layer_case(f"unshuffle-{rank}d", unshuffle, (2, 3, *even))
+        yield layer_case(f"empty_batch-{rank}d", unshuffle, (0, 3, *even))
+        yield layer_case(f"last-{rank}d", unshuffle, (2, *even, 3), layout="channels_last")
     for dtype in DTYPES:
         for layer in (
             cs.Pad(1, value=1.0),
@@ -278,78 +280,5 @@ def _merges() -> Iterator[Case]:
     yield layer_case("wraps", cs.Add(), (2, 3, 40), (2, 3, 40), dtype="int8", integers=(-128, 127))
     last = {"layout": "channels_last"}
     yield layer_case("last", cs.Concat(), (2, 4, 5, 3), (2, 4, 5, 1), **last)
+    yield layer_case("last", cs.Add(), (2, 4, 5, 3), (2, 4, 5, 3), **last)
     yield layer_case("empty_batch", cs.Add(), (0, 3, 4), (0, 3, 4))
-
-
-def _residual_graphs() -> Iterator[Case]:
-    residual = Network([
-        cs.Conv(4, 3, padding=1, name="first"),
-        cs.ReLU(name="relu"),
-        cs.Conv(4, 3, padding=1, name="second", inputs="relu"),
-        cs.Add(name="sum", inputs=("second", "relu")),
-        cs.MaxPool(2, name="half"),
-        cs.Conv(2, 1, name="side", inputs="half", bias=False),
-        cs.Concat(name="join", inputs=("half", "side")),
-        cs.GlobalAvgPool(),
-        cs.Flatten(),
-        cs.Dense(5, name="scores"),
-    ])  # fmt: skip
-    weights = {
-        "first.weight": (4, 3, 3, 3), "first.bias": (4,),
-        "second.weight": (4, 4, 3, 3), "second.bias": (4,),
-        "side.weight": (2, 4, 1, 1),
-        "scores.weight": (5, 6), "scores.bias": (5,),
-    }  # fmt: skip
-    for dtype in FLOATS:
-        yield Case(
-            name=f"residual-{dtype}",
-            work=residual,
-            inputs={"input": (2, 3, 8, 8)},
-            weights=weights,
-            dtype=dtype,
-        )
-    yield Case(
-        name="residual-empty_batch", work=residual, inputs={"input": (0, 3, 8, 8)}, weights=weights
-    )
-    yield Case(
-        name="residual-last",
-        work=residual,
-        inputs={"input": (2, 8, 8, 3)},
-        weights=weights,
-        layout="channels_last",
-    )
-
-
-def _graphs_of_several() -> Iterator[Case]:
-    two = Network(
-        [
-            cs.Conv(3, 3, name="left", inputs="x"),
-            cs.ConvTranspose(3, 3, name="right", inputs="y"),
-            cs.Add(name="sum", inputs=("left", "right")),
-            cs.ELU(name="bent", inputs="sum"),
-            cs.Softmax(name="shares", inputs="sum"),
-        ],
-        inputs=("x", "y"),
-        outputs=("shares", "left", "bent"),
-    )
-    weights = {"left.weight": (3, 2, 3, 3), "left.bias": (3,),
-               "right.weight": (4, 3, 3, 3), "right.bias": (3,)}  # fmt: skip
-    for dtype in FLOATS:
-        yield Case(
-            name=f"two_inputs-{dtype}",
-            work=two,
-            weights=weights,
-            dtype=dtype,
-            inputs={"x": (2, 2, 8, 9), "y": (2, 4, 4, 5)},
-        )
-    whole = Network([cs.Conv(4, 3, padding=1), cs.ReLU(), cs.MaxPool(2), cs.Flatten(), cs.Dense(3)])
-    weights = {"conv1.weight": (4, 2, 3), "conv1.bias": (4,),
-               "dense1.weight": (3, 16), "dense1.bias": (3,)}  # fmt: skip
-    for dtype in INTEGERS:
-        yield Case(
-            name=f"integer_chain-{dtype}",
-            work=whole,
-            inputs={"input": (2, 2, 8)},
-            weights=weights,
-            dtype=dtype,
-        )

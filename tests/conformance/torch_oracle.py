@@ -1,4 +1,7 @@
-"""What PyTorch and SciPy compute in double precision for one resolved step: the oracle's oracle."""
+"""What PyTorch and SciPy compute in double precision for one step: the oracle's oracle.
+
+Nothing here asks the planner: shapes are PyTorch's own, and modes are read in `resolution.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +12,29 @@ import numpy as np
 import torch
 from convserve import layers, operations
 from convserve.layers.fields import Pairs
+from convserve.networks import Network
+from convserve.operations import OPERANDS, operation_kind
 from convserve.tensors import Array
-from convserve_server.engines.reference.windows import pairs
-from convserve_server.planning.program import Program, Work
 from scipy import signal
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # as everyone writes it
 
+from tests.conformance.resolution import resolved
 
-def expected_result(work: Work, tensors: Mapping[str, Array]) -> Array:
-    """The result of an operation, or of a program of one step, in float64 or complex128."""
+torch.set_num_threads(1)  # the cases are small: a team of threads would only wait for each other
+
+
+def expected_result(work: Network | operations.Operation, tensors: Mapping[str, Array]) -> Array:
+    """The result of an operation, or of a network of one layer, in float64 or complex128."""
     wide = {name: widened(array) for name, array in tensors.items()}
-    if not isinstance(work, Program):
-        operands = [wide[spec.name] for spec in work.operands]
-        return np.asarray(OPERATIONS[type(work.operation)](work.operation, *operands))
-    (step,) = work.steps
-    inputs = [torch.from_numpy(wide[spec.name]) for spec in step.inputs]
-    weights = {
-        spec.name.rpartition(".")[2]: torch.from_numpy(wide[spec.name]) for spec in step.parameters
-    }
-    return np.asarray(LAYERS[type(step.layer)](step.layer, *inputs, **weights))
+    if not isinstance(work, Network):
+        operands = [wide[name] for name in OPERANDS[operation_kind(work)]]
+        return np.asarray(OPERATIONS[type(work)](work, *operands))
+    (layer,) = work.layers
+    inputs = [torch.from_numpy(wide.pop(name)) for name in layer.inputs]
+    weights = {name.rpartition(".")[2]: torch.from_numpy(array) for name, array in wide.items()}
+    layer = resolved(layer, tuple(inputs[0].shape[2:]))
+    return np.asarray(LAYERS[type(layer)](layer, *inputs, **weights))
 
 
 def widened(array: Array) -> Array:
@@ -48,7 +54,7 @@ def pad(x: Tensor, padding: Pairs, mode: str = "zeros", value: float = 0.0) -> T
 
 
 def conv(layer: layers.Conv, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    x = pad(x, pairs(layer.padding), layer.padding_mode)
+    x = pad(x, layer.padding, layer.padding_mode)
     return by_rank("conv", x)(x, weight, bias, layer.stride, 0, layer.dilation, layer.groups)
 
 
@@ -58,22 +64,22 @@ def conv_transpose(
     full = by_rank("conv_transpose", x)(
         x, weight, bias, layer.stride, 0, layer.output_padding, layer.groups, layer.dilation
     )
-    ends = zip(pairs(layer.padding), full.shape[2:], strict=True)
+    ends = zip(layer.padding, full.shape[2:], strict=True)
     inside: Any = [slice(low, size - high) for (low, high), size in ends]
     return full[:, :, *inside]
 
 
 def takes(layer: layers.MaxPool | layers.AvgPool) -> bool:
     """Whether PyTorch's pooling can state the padding: symmetric, at most half of the window."""
-    axes = zip(pairs(layer.padding), layer.kernel_size, strict=True)
+    axes = zip(layer.padding, layer.kernel_size, strict=True)
     return all(low == high and 2 * low <= k for (low, high), k in axes)
 
 
 def max_pool(layer: layers.MaxPool, x: Tensor) -> Tensor:
-    padding: Any = [low for low, _ in pairs(layer.padding)]
+    padding: Any = [low for low, _ in layer.padding]
     if not takes(layer):
         assert not layer.ceil_mode
-        x, padding = pad(x, pairs(layer.padding), value=-np.inf), 0
+        x, padding = pad(x, layer.padding, value=-np.inf), 0
     pool = by_rank("max_pool", x)
     return pool(x, layer.kernel_size, layer.stride, padding, layer.dilation, layer.ceil_mode)
 
@@ -81,16 +87,14 @@ def max_pool(layer: layers.MaxPool, x: Tensor) -> Tensor:
 def avg_pool(layer: layers.AvgPool, x: Tensor) -> Tensor:
     pool = by_rank("avg_pool", x)
     if takes(layer):
-        padding = [low for low, _ in pairs(layer.padding)]
+        padding = [low for low, _ in layer.padding]
         options = (layer.ceil_mode, layer.count_include_pad)
         return pool(x, layer.kernel_size, layer.stride, padding, *options)
     assert not layer.ceil_mode
-    mean = pool(pad(x, pairs(layer.padding)), layer.kernel_size, layer.stride)
+    mean = pool(pad(x, layer.padding), layer.kernel_size, layer.stride)
     if layer.count_include_pad:
         return mean
-    return mean / pool(
-        pad(torch.ones_like(x), pairs(layer.padding)), layer.kernel_size, layer.stride
-    )
+    return mean / pool(pad(torch.ones_like(x), layer.padding), layer.kernel_size, layer.stride)
 
 
 def upsample(layer: layers.Upsample, x: Tensor) -> Tensor:
@@ -161,7 +165,7 @@ LAYERS: dict[type[layers.Layer], Callable[..., Tensor]] = {
     layers.Flatten: lambda _, x: x.flatten(1),
     layers.Add: lambda _, *inputs: sum(inputs[1:], start=inputs[0]),
     layers.Concat: lambda _, *inputs: torch.cat(inputs, dim=1),
-    layers.Pad: lambda layer, x: pad(x, pairs(layer.padding), layer.mode, layer.value),
+    layers.Pad: lambda layer, x: pad(x, layer.padding, layer.mode, layer.value),
     layers.Upsample: upsample,
     layers.PixelShuffle: pixel_shuffle,
     layers.PixelUnshuffle: pixel_unshuffle,
@@ -176,8 +180,9 @@ def gradient(
     wanted: Tensor,
 ) -> Array:
     """The gradient of Conv for `wanted`, one of `x` and `weight`, by automatic differentiation."""
+    operation = resolved(operation, tuple(x.shape[2:]), tuple(weight.shape[2:]))
     wanted.requires_grad_(True)
-    padded = pad(x, pairs(operation.padding))
+    padded = pad(x, operation.padding)
     y = by_rank("conv", x)(
         padded, weight, None, operation.stride, 0, operation.dilation, operation.groups
     )
@@ -194,6 +199,7 @@ def input_gradient(
 def weight_gradient(
     operation: operations.ConvWeightGradient, x: Array, grad_output: Array
 ) -> Array:
+    operation = resolved(operation, x.shape[2:])
     channels = x.shape[1] // operation.groups
     shape = (grad_output.shape[1], channels, *operation.kernel_size)
     weight = torch.zeros(shape, dtype=torch.from_numpy(x).dtype)

@@ -47,6 +47,10 @@ class ScriptedDriver:
         self.locks: list[FakeLock] = []
         self._answers = list(answers)
 
+    def answer(self, *answers: ConvserveError | Callable[[list[Any]], list[Message]]) -> None:
+        """Add answers to the script."""
+        self._answers += answers
+
     def session(self, timeout: float = 60.0, max_retries: int = 1) -> Session:
         """A session on this driver's clock, without jitter."""
         return Session(timeout, Policy(max_retries, lambda: 0.0), self._lock, self.clock)

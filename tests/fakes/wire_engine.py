@@ -8,6 +8,7 @@ from convserve.plans import StepRecord
 
 WAIT, FAIL, DIE = -1.0, -2.0, -3.0
 FIFO = "CONVSERVE_TEST_FIFO"
+LIBRARY = "CONVSERVE_TEST_LIBRARY"
 SECRET = "the key is in /srv/secret"
 
 
@@ -39,3 +40,20 @@ class Steered:
 
     def forget(self, key):
         """Nothing is kept."""
+
+
+class NeedsLibrary(Steered):
+    """Loads only while the file that the environment names exists."""
+
+    def __init__(self, threads=None):
+        open(os.environ[LIBRARY]).close()
+        super().__init__(threads)
+
+
+class WaitsForLibrary(Steered):
+    """Loads for ever unless the file that the environment names exists at once."""
+
+    def __init__(self, threads=None):
+        if not os.path.exists(os.environ[LIBRARY]):
+            signal.pause()
+        super().__init__(threads)

@@ -16,9 +16,9 @@ from convserve.v1 import compute_service_pb2 as pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from tests.fakes.wire_engine import DIE, FAIL, FIFO, SECRET, WAIT
+from tests.fakes.wire_engine import DIE, FAIL, FIFO, LIBRARY, SECRET, WAIT
 from tests.server import start_server
-from tests.wire import arrays_of, call, inline, scrape
+from tests.wire import arrays_of, call, inline, load_messages, scrape
 
 ENGINE = "--engine=tests.fakes.wire_engine:Steered"
 ROOT = str(Path(__file__).parents[2])
@@ -130,6 +130,56 @@ def test_the_worker_is_lost_and_replaced(start, fifo):
     assert metrics["convserve_tensor_bytes_in_flight"] == 0
 
 
+@pytest.fixture
+def library(tmp_path):
+    path = tmp_path / "library"
+    path.touch()
+    return path
+
+
+def start_fragile(library, engine):
+    """A server whose worker can only be started while the library is there."""
+    environment = {LIBRARY: str(library), "PYTHONPATH": ROOT}
+    return start_server(f"--engine=tests.fakes.wire_engine:{engine}", environment=environment)
+
+
+def test_health_tells_that_no_worker_can_be_started(library):
+    with (
+        start_fragile(library, "NeedsLibrary") as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest(service="convserve.v1.ComputeService"))
+        assert next(watch).status == SERVING
+        library.unlink()
+        with pytest.raises(errors.WorkerDiedError):
+            run(channel, DIE)
+        assert next(watch).status == NOT_SERVING
+        with pytest.raises(errors.WorkerDiedError, match="nothing can be computed now") as caught:
+            run(channel, 1)
+        assert caught.value.retry_delay
+        for service, status in (("", NOT_SERVING), ("convserve.v1.PlanningService", SERVING)):
+            request = health_pb2.HealthCheckRequest(service=service)
+            assert health.Check(request, timeout=10).status == status
+        library.touch()
+        assert next(watch).status == SERVING
+        assert len(run(channel, 1)) == 1
+        watch.cancel()
+
+
+def test_a_server_with_a_model_stops_while_its_worker_does_not_come_back(library):
+    with (
+        start_fragile(library, "WaitsForLibrary") as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        call(channel, "LoadModel", *load_messages([ReLU()], {}))
+        library.unlink()
+        with pytest.raises(errors.WorkerDiedError):
+            run(channel, DIE)
+        server.terminate()
+        assert server.wait() == 0
+
+
 def test_a_fault_is_in_the_log_and_not_in_the_answer(start):
     server = start()
     with grpc.insecure_channel(server.address) as channel:
@@ -137,8 +187,10 @@ def test_a_fault_is_in_the_log_and_not_in_the_answer(start):
             run(channel, FAIL)
         assert len(run(channel, 1)) == 1
     assert SECRET not in str(caught.value)
-    assert SECRET in server.log
-    assert caught.value.metadata["error_id"] in server.log
+    (fault,) = [event for event in server.events if event["event"] == "fault of the engine"]
+    (bad,) = [event for event in server.events if event.get("code") == "INTERNAL"]
+    assert SECRET in fault["story"]
+    assert caught.value.metadata["error_id"] == fault["request_id"] == bad["request_id"]
 
 
 def test_the_longest_call_is_the_servers_choice(start, fifo):
@@ -147,7 +199,7 @@ def test_the_longest_call_is_the_servers_choice(start, fifo):
         slow = pool.submit(run, channel, WAIT)
         with (
             fifo.open("wb"),
-            pytest.raises(errors.DeadlineExceededError, match=r"limit is 1 s"),
+            pytest.raises(errors.DeadlineExceededError, match=r"server's limit of 1 s"),
         ):
             slow.result()
 

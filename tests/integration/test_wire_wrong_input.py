@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from convserve import errors
 from convserve.codec import network_to_message
-from convserve.layers import Add, Conv, ConvTranspose, ReLU
+from convserve.layers import Conv, ConvTranspose, Flatten, ReLU
 from convserve.networks import Network
 from convserve.v1 import compute_service_pb2 as pb2
 from convserve.v1 import layer_pb2, operation_pb2, planning_service_pb2, tensor_pb2
@@ -73,32 +73,46 @@ LAYER, SHAPE, NETWORK = errors.InvalidLayerError, errors.ShapeError, errors.Inva
 # header, class of the error, field, what the message holds
 WRONG = {
     "kernel larger than padded input": (
-        conv_header(x=(1, 4, 2, 2)), SHAPE, "layers[0].conv.kernel_size", ("3", "2"),
+        conv_header(x=(1, 4, 2, 2)), SHAPE, "layers[0].conv.kernel_size",
+        ("spans 3", "padded height of 2"),
     ),
-    "zero stride": (conv_header(stride=[0]), LAYER, "layers[0].conv.stride", ("0", "1")),
-    "negative stride": (conv_header(stride=[-2]), LAYER, "layers[0].conv.stride", ("-2", "1")),
-    "zero dilation": (conv_header(dilation=[0]), LAYER, "layers[0].conv.dilation", ("0", "1")),
+    "zero stride": (
+        conv_header(stride=[0]), LAYER, "layers[0].conv.stride", ("0 is not an integer from 1 to",),
+    ),
+    "negative stride": (
+        conv_header(stride=[-2]), LAYER, "layers[0].conv.stride",
+        ("-2 is not an integer from 1 to",),
+    ),
+    "zero dilation": (
+        conv_header(dilation=[0]), LAYER, "layers[0].conv.dilation",
+        ("0 is not an integer from 1 to",),
+    ),
     "negative dilation": (
-        conv_header(dilation=[-1]), LAYER, "layers[0].conv.dilation", ("-1", "1"),
+        conv_header(dilation=[-1]), LAYER, "layers[0].conv.dilation",
+        ("-1 is not an integer from 1 to",),
     ),
     "negative padding": (
         conv_header(padding=layer_pb2.Padding(low=[-1], high=[0])),
-        LAYER, "layers[0].conv.padding", ("-1", "0"),
+        LAYER, "layers[0].conv.padding", ("(-1, 0) is not an integer from 0 to",),
     ),
     "zero spatial size": (
-        conv_header(x=(1, 4, 0, 8)), SHAPE, "tensors['input'].shape[2]", ("0", "1"),
+        conv_header(x=(1, 4, 0, 8)), SHAPE, "tensors['input'].shape[2]",
+        ("size 0 is below 1 in (1, 4, 0, 8)",),
     ),
     "zero channels": (
-        conv_header(x=(1, 0, 8, 8)), SHAPE, "tensors['input'].shape[1]", ("0", "1"),
+        conv_header(x=(1, 0, 8, 8)), SHAPE, "tensors['input'].shape[1]",
+        ("size 0 is below 1 in (1, 0, 8, 8)",),
     ),
     "negative size": (
-        relu_header(spec(shape=(1, 4, -3))), SHAPE, "tensors['input'].shape[2]", ("-3", "0"),
+        relu_header(spec(shape=(1, 4, -3))), SHAPE, "tensors['input'].shape[2]",
+        ("size -3 is not from 0 to",),
     ),
     "a batch that is not known": (
-        relu_header(spec(shape=(-1, 4))), SHAPE, "tensors['input'].shape[0]", ("-1", "0"),
+        relu_header(spec(shape=(-1, 4))), SHAPE, "tensors['input'].shape[0]",
+        ("size -1", "limit is 0 or more"),
     ),
     "groups do not divide": (
-        conv_header(groups=5), SHAPE, "layers[0].conv.groups", ("4", "5"),
+        conv_header(groups=5), SHAPE, "layers[0].conv.groups", ("in_channels 4", "groups 5"),
     ),
     "weight of another shape": (
         conv_header(weight=(6, 3, 3, 3)), SHAPE, "tensors['conv1.weight'].shape",
@@ -106,13 +120,14 @@ WRONG = {
     ),
     "rank of input and weight": (
         conv_header(x=(1, 4, 8), kernel_size=[3, 3]), LAYER, "layers[0].conv.kernel_size",
-        ("2", "1"),
+        ("2 values are given", "1 spatial axis"),
     ),
     "rank above the limit": (
         relu_header(spec(shape=[1] * 33)), SHAPE, "tensors['input'].shape", ("33", "32"),
     ),
     "output_padding too large": (
-        transposed_header(2), LAYER, "layers[0].conv_transpose.output_padding", ("2",),
+        transposed_header(2), LAYER, "layers[0].conv_transpose.output_padding",
+        ("output_padding 2 must be less", "stride 2 and dilation 1", "at most 1"),
     ),
     "unknown dtype": (
         relu_header(spec(dtype=99)), errors.DTypeError, "tensors['input'].dtype", ("99",),
@@ -127,8 +142,13 @@ WRONG = {
     "a name twice": (
         relu_header(spec(), spec()), errors.InvalidArgumentError, "tensors[1].name", ("input",),
     ),
-    "an unknown tensor": (relu_header(spec(), spec("y")), NETWORK, "tensors", ("y", "2", "1")),
-    "a missing tensor": (relu_header(), NETWORK, "tensors", ("input",)),
+    "an unknown tensor": (
+        relu_header(spec(), spec("y")), NETWORK, "tensors",
+        ("2 tensors are given and 1 needed", "not in the network: y"),
+    ),
+    "a missing tensor": (
+        relu_header(), NETWORK, "tensors", ("0 tensors are given and 1 needed", "missing: input"),
+    ),
     "a cycle": (
         with_layers(layer("a", "b"), layer("b", "a"), layer("c", "input")),
         NETWORK, "layers[0].inputs", ("cycle", "a, b"),
@@ -156,8 +176,12 @@ WRONG = {
         convolve_header((3,), (2,), layout="LAYOUT_CHANNELS_LAST"),
         errors.InvalidArgumentError, "options.layout", ("channels_last",),
     ),
-    "operands of two ranks": (convolve_header((3,), (2, 2)), SHAPE, None, ("1", "2")),
-    "an empty operand": (convolve_header((3,), (0,)), SHAPE, None, ("0",)),
+    "operands of two ranks": (
+        convolve_header((3,), (2, 2)), SHAPE, "tensors['v'].shape", ("a has 1 axes and v has 2",),
+    ),
+    "an empty operand": (
+        convolve_header((3,), (0,)), SHAPE, "tensors['v'].shape", ("shape (0,)", "at least 1"),
+    ),
     "2^32 x 2^32": (
         relu_header(spec(shape=(2**32, 2**32))), SHAPE, "tensors['input'].shape[0]",
         (str(2**32), str(2**31 - 1)),
@@ -167,7 +191,7 @@ WRONG = {
             operation=operation_pb2.Operation(convolve=operation_pb2.Convolve()),
             tensors=[spec("a", shape=(10**5, 10**5, 10**5)), spec("v", shape=(1, 1, 1))],
         ),
-        errors.TooLargeError, "", (),
+        errors.TooLargeError, "", ("8000000000000064", str(256 << 20)),
     ),
 }  # fmt: skip
 
@@ -177,9 +201,9 @@ def test_wrong_headers(channel, case):
     header, kind, field, parts = case
     error = refused(channel, "Run", pb2.RunRequest(header=header))
     assert type(error) is kind
-    assert field is None or error.field == field
+    assert error.field == field
     for part in parts:
-        assert part in str(error)
+        assert part in error.message
 
 
 def test_both_numbers_of_a_work_that_is_too_large(channel, server):
@@ -194,12 +218,26 @@ def test_both_numbers_of_a_work_that_is_too_large(channel, server):
 
 
 def test_inline_refuses_what_is_above_its_limit(channel):
-    big = ones(1, 1, 1024, 1024)
+    big = ones(1, 1, 512, 768)
     error = refused(channel, "RunInline", inline([ReLU()], {"input": big}))
     assert type(error) is errors.InlineTooLargeError
     assert str(big.nbytes) in error.message
     assert str(1 << 20) in error.message
     assert error.metadata["request_bytes"] == str(big.nbytes)
+
+
+def test_inline_takes_exactly_its_limit(channel):
+    (response,) = call(channel, "RunInline", inline([ReLU()], {"input": ones(1, 1, 512, 512)}))
+    assert len(response.data[0]) == 1 << 20
+    with pytest.raises(errors.InlineTooLargeError):
+        call(channel, "RunInline", inline([ReLU()], {"input": ones(1, 1, 1, (1 << 18) + 1)}))
+
+
+def test_inline_refuses_a_message_that_no_call_may_open_with(channel):
+    request = inline([ReLU()], {"input": ones(1, 1, 1024, 1024)})
+    error = refused(channel, "RunInline", request)
+    assert type(error) is errors.TooLargeError
+    assert error.metadata == {"value": str(request.ByteSize()), "limit": str(2 << 20)}
 
 
 def test_inline_refuses_a_response_above_its_limit(channel):
@@ -218,13 +256,12 @@ def test_inline_values_that_are_not_as_declared(channel, data):
 
 
 def test_bools_are_zero_or_one(channel):
-    request = inline([ReLU()], {"input": np.ones((1, 2), np.bool_)})
-    header = request.header
-    add = network_to_message(Network([Add(inputs=("input", "input"))]))
-    header.network.CopyFrom(add)
+    request = inline([Flatten()], {"input": np.ones((1, 1, 2), np.bool_)})
+    assert call(channel, "RunInline", request)[0].data == [b"\1\1"]
     request.data[0] = b"\1\2"
     error = refused(channel, "RunInline", request)
-    assert isinstance(error, errors.InvalidArgumentError)
+    assert type(error) is errors.InvalidArgumentError
+    assert error.field == "tensors['input']"
 
 
 X = ones(1, 4, 512, 512)  # 4 MiB: four chunks
@@ -268,7 +305,7 @@ def test_wrong_streams(channel, case):
     assert type(error) is kind
     assert error.field == field
     for part in parts:
-        assert part in str(error)
+        assert part in error.message
 
 
 def test_a_caller_learns_of_the_error_while_it_still_sends(channel):

@@ -9,7 +9,6 @@ from convserve_server.engines import ENGINES, load_engine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.properties.profile import ci
 from tests.properties.random_cases import random_conv
 from tests.running import run_once
 
@@ -39,7 +38,6 @@ class Product:
         assert abs(first - second) <= TOLERANCE * np.sum(np.abs(self.conv * self.y))
 
 
-@ci
 @given(rng=randoms)
 def test_conv_transpose_is_the_transpose_of_conv(engine, rng):
     product = Product(engine, rng, "float64")
@@ -56,7 +54,6 @@ def test_conv_transpose_is_the_transpose_of_conv(engine, rng):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
-@ci
 @given(rng=randoms)
 def test_the_input_gradient_is_the_adjoint_in_x(engine, dtype, rng):
     product = Product(engine, rng, dtype)
@@ -66,7 +63,6 @@ def test_the_input_gradient_is_the_adjoint_in_x(engine, dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
-@ci
 @given(rng=randoms)
 def test_the_weight_gradient_is_the_adjoint_in_w(engine, dtype, rng):
     product = Product(engine, rng, dtype)

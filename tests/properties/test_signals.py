@@ -12,7 +12,6 @@ from scipy import signal
 from tests.conformance.builders import operation_case
 from tests.conformance.case import run_case
 from tests.conformance.tolerances import assert_agree
-from tests.properties.profile import ci
 from tests.properties.random_cases import random_name, random_signal
 
 randoms = st.randoms(use_true_random=False)
@@ -26,7 +25,6 @@ def engine(request):
 
 
 @pytest.mark.parametrize("mode", ["full", "same", "valid"])
-@ci
 @given(rng=randoms)
 def test_numpy_convolve(engine, mode, rng):
     v = rng.randint(1, 300)
@@ -37,7 +35,6 @@ def test_numpy_convolve(engine, mode, rng):
 
 
 @pytest.mark.parametrize("dtype", [*INTEGERS, "complex64", "complex128"])
-@ci
 @given(rng=randoms)
 def test_scipy_direct(engine, dtype, rng):
     """Integers wrap around as SciPy's do, so that they are equal over their whole range."""

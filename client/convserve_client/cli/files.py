@@ -49,7 +49,10 @@ def read_network(path: Path) -> Network:
         size = path.stat().st_size
         if size > MAX_NETWORK_BYTES:
             raise ValueError(f"{size} bytes are above the limit of {MAX_NETWORK_BYTES}")
-        data = json.loads(path.read_bytes())
+        try:
+            data = json.loads(path.read_bytes())
+        except ValueError as error:  # bytes that are no text, or text that is no JSON
+            raise ValueError(f"it is not JSON: {error}") from error
     return Network.from_dict(data)
 
 
@@ -105,7 +108,10 @@ def _reading(path: Path) -> Iterator[None]:
 def _check_array_file(path: Path) -> None:
     """Compare what the header declares with the file's size, before anything is allocated."""
     with path.open("rb") as file:
-        version = np.lib.format.read_magic(file)
+        try:
+            version = np.lib.format.read_magic(file)
+        except ValueError:
+            raise ValueError(f"it is not a .npy file, nor called {', '.join(PICTURES)}") from None
         read = (
             np.lib.format.read_array_header_1_0
             if version == (1, 0)

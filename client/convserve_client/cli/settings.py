@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os  # this is the one place
+import os
 from collections.abc import Mapping
 
 from attrs import frozen
@@ -18,7 +18,7 @@ class Settings:
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """`CONVSERVE_SERVER` and `CONVSERVE_TOKEN`; an empty variable is one that is not set."""
-    variables = os.environ if environ is None else environ  # noqa: TID251
+    variables = os.environ if environ is None else environ
     return Settings(
         server=variables.get("CONVSERVE_SERVER") or None,
         token=variables.get("CONVSERVE_TOKEN") or None,

@@ -1,5 +1,6 @@
 """The kinds of layers, and the one list of them."""
 
+from convserve.errors import InvalidLayerError
 from convserve.layers.activations import (
     ELU,
     GELU,
@@ -53,14 +54,20 @@ _KIND_OF = {layer: kind for kind, layer in KINDS.items()}
 
 
 def kind_of(layer: Layer) -> str:
-    """The layer's kind, such as `conv`."""
-    return _KIND_OF[type(layer)]
+    """The layer's kind, such as `conv`. Raises InvalidLayerError for a class of no kind."""
+    try:
+        return _KIND_OF[type(layer)]
+    except KeyError:
+        known = ", ".join(each.__name__ for each in _KIND_OF)
+        raise InvalidLayerError(
+            f"{type(layer).__name__} is not a kind of layer; use one of {known}", field="kind"
+        ) from None
 
 
+# The classes, which the client offers under the same names.
 __all__ = [
     "ELU",
     "GELU",
-    "KINDS",
     "Add",
     "AvgPool",
     "BatchNorm",
@@ -85,5 +92,4 @@ __all__ = [
     "Softplus",
     "Tanh",
     "Upsample",
-    "kind_of",
 ]

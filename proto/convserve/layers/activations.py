@@ -17,7 +17,7 @@ class ReLU(Layer):
 class LeakyReLU(Layer):
     """x where x >= 0, else negative_slope * x."""
 
-    negative_slope: float = field(default=0.01, validator=fields.finite)
+    negative_slope: float = field(default=0.01, converter=fields.as_float, validator=fields.finite)
 
 
 @frozen
@@ -49,14 +49,14 @@ class Tanh(Layer):
 class ELU(Layer):
     """x where x > 0, else alpha * (exp(x) - 1)."""
 
-    alpha: float = field(default=1.0, validator=fields.finite)
+    alpha: float = field(default=1.0, converter=fields.as_float, validator=fields.finite)
 
 
 @frozen
 class Softplus(Layer):
     """log(1 + exp(beta * x)) / beta."""
 
-    beta: float = field(default=1.0, validator=fields.positive_finite)
+    beta: float = field(default=1.0, converter=fields.as_float, validator=fields.positive_finite)
 
 
 @frozen

@@ -25,5 +25,5 @@ class Conv(Layer):
     )
     dilation: Ints = field(default=(1,), converter=fields.as_ints, validator=fields.positive_ints)
     groups: int = field(default=1, converter=fields.as_int, validator=fields.positive)
-    bias: bool = field(default=True, validator=fields.boolean)
+    bias: bool = field(default=True, converter=fields.as_bool, validator=fields.boolean)
     padding_mode: str = field(default="zeros", kw_only=True, validator=fields.border_mode)

@@ -30,7 +30,7 @@ class ConvTranspose(Layer):
     )
     dilation: Ints = field(default=(1,), converter=fields.as_ints, validator=fields.positive_ints)
     groups: int = field(default=1, converter=fields.as_int, validator=fields.positive)
-    bias: bool = field(default=True, validator=fields.boolean)
+    bias: bool = field(default=True, converter=fields.as_bool, validator=fields.boolean)
     output_size: Ints | None = field(
         default=None, converter=fields.as_optional_ints, validator=fields.positive_ints
     )

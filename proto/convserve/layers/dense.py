@@ -16,7 +16,7 @@ class Dense(Layer):
     """
 
     out_features: int = field(converter=fields.as_int, validator=fields.positive)
-    bias: bool = field(default=True, validator=fields.boolean)
+    bias: bool = field(default=True, converter=fields.as_bool, validator=fields.boolean)
 
 
 @frozen
@@ -26,7 +26,7 @@ class BatchNorm(Layer):
     Weights: `weight`, `bias`, `running_mean`, `running_var`, each (C).
     """
 
-    eps: float = field(default=1e-5, validator=fields.positive_finite)
+    eps: float = field(default=1e-5, converter=fields.as_float, validator=fields.positive_finite)
 
 
 @frozen

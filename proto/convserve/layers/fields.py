@@ -1,7 +1,7 @@
 """How a layer's fields are parsed: once, at construction. Afterwards only tuples exist.
 
-A converter brings what people write (`3`, `(3, 5)`, NumPy integers) into one form; a validator
-checks it and knows the field's name. A tuple of one value stands for every spatial axis.
+A converter brings what people write (`3`, `(3, 5)`, NumPy's numbers and arrays) into one form; a
+validator checks it and knows the field's name. A tuple of one value stands for every spatial axis.
 """
 
 from __future__ import annotations
@@ -9,9 +9,13 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Sequence
-from typing import Any, SupportsIndex, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from itertools import islice
+from numbers import Real
+from typing import Any, SupportsFloat, SupportsIndex, TypeAlias
 
+import numpy as np
 from attrs import Attribute, field, frozen
 
 from convserve.errors import InvalidLayerError
@@ -20,22 +24,22 @@ Ints: TypeAlias = tuple[int, ...]
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 Padding: TypeAlias = str | Pairs
 
-IntsLike: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
-PaddingLike: TypeAlias = str | SupportsIndex | Sequence[SupportsIndex | Sequence[SupportsIndex]]
+IntsLike: TypeAlias = SupportsIndex | Iterable[SupportsIndex]
+PaddingLike: TypeAlias = str | SupportsIndex | Iterable[SupportsIndex | Iterable[SupportsIndex]]
 
 PADDING_MODES = ("valid", "same", "same_upper", "same_lower", "causal", "full")
 TRANSPOSED_PADDING_MODES = ("valid", "same", "same_upper", "same_lower")
 BORDER_MODES = ("zeros", "reflect", "replicate", "circular")
 MAX_SPATIAL_RANK = 3
+MAX_ITEMS = 2 + MAX_SPATIAL_RANK  # of one field: a shape with its batch and channels
 MAX_SIZE = 2**31 - 1  # of one number: kernels and the sizes that they lead to stay indexable
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 
 
 def as_ints(value: IntsLike) -> Ints:
-    """`3` to `(3,)`, a sequence to a tuple of ints. What is no integer is left for the check."""
-    if isinstance(value, Sequence):
-        return tuple(_as_int(item) for item in value)
-    return (_as_int(value),)
+    """`3` to `(3,)`, an iterable to a tuple of ints. What is no integer is left for the check."""
+    items = _items(value)
+    return (_as_int(value),) if items is None else tuple(map(_as_int, items))
 
 
 def as_optional_ints(value: IntsLike | None) -> Ints | None:
@@ -47,21 +51,40 @@ def as_padding(value: PaddingLike) -> Padding:
     """`1` to `((1, 1),)`, `(1, 2)` to `((1, 1), (2, 2))`; pairs and modes stay."""
     if isinstance(value, str):
         return value
-    if not isinstance(value, Sequence):
-        value = (value,)
-    return tuple(_as_pair(item) for item in value)
+    items = _items(value)
+    return tuple(map(_as_pair, (value,) if items is None else items))
 
 
-def as_names(value: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """One name or several to a tuple of names."""
+def as_names(value: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    """One name or several to a tuple of names. What is no name is left for the check."""
     if value is None:
         return None
-    return (value,) if isinstance(value, str) else tuple(value)
+    if isinstance(value, str):
+        return (value,)
+    try:
+        return tuple(value)
+    except TypeError:
+        return (value,)  # type: ignore[return-value]  # the check refuses it by name
 
 
 def as_int(value: SupportsIndex) -> int:
     """A Python int of anything that is an integer."""
     return _as_int(value)
+
+
+def as_float(value: SupportsFloat) -> float:
+    """A Python float of any real number. Anything else is left for the check."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value  # type: ignore[return-value]  # the check refuses it by name
+    try:
+        return float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return math.inf
+
+
+def as_bool(value: bool | np.bool_) -> bool:
+    """A Python bool of NumPy's. Anything else is left for the check."""
+    return bool(value) if isinstance(value, np.bool_) else value
 
 
 def _as_int(value: Any) -> int:
@@ -74,22 +97,33 @@ def _as_int(value: Any) -> int:
 
 
 def _as_pair(value: Any) -> tuple[int, int]:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(_as_int(item) for item in value)  # type: ignore[return-value]  # checked below
-    return (_as_int(value), _as_int(value))
+    items = _items(value)
+    if items is None:
+        return (_as_int(value), _as_int(value))
+    return tuple(map(_as_int, items))  # type: ignore[return-value]  # checked below
+
+
+def _items(value: Any) -> tuple[Any, ...] | None:
+    """The first items of what has items in an order; None for anything else, text included.
+
+    They are one more than any field takes, so that the check refuses what has more.
+    """
+    if isinstance(value, str | bytes | AbstractSet | Mapping):
+        return None
+    try:
+        return tuple(islice(value, MAX_ITEMS + 1))
+    except TypeError:  # no iterable, or an array without axes, which only looks like one
+        return None
 
 
 Check: TypeAlias = "Attribute[Any]"
 
 
 def _wrong(attribute: Check, value: object, want: str) -> InvalidLayerError:
-    shown = value[0] if isinstance(value, tuple) and len(value) == 1 else value
+    one = value[0] if isinstance(value, tuple) and len(value) == 1 else value
+    shown = (repr(one) if isinstance(one, str) else str(one))[:200]
     return InvalidLayerError(
-        f"{str(shown)[:200]!r} is not {want}"
-        if isinstance(shown, str)
-        else f"{shown} is not {want}",
-        field=attribute.name,
-        metadata={"value": str(shown)[:200], "want": want},
+        f"{shown} is not {want}", field=attribute.name, metadata={"value": shown, "want": want}
     )
 
 
@@ -130,21 +164,28 @@ def boolean(_: object, attribute: Check, value: object) -> None:
 
 def finite(_: object, attribute: Check, value: object) -> None:
     """A finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not isinstance(value, float) or not math.isfinite(value):
         raise _wrong(attribute, value, "a finite number")
 
 
 def positive_finite(_: object, attribute: Check, value: object) -> None:
     """A finite number above 0."""
     finite(_, attribute, value)
-    if not isinstance(value, int | float) or value <= 0:
+    if not isinstance(value, float) or value <= 0:
         raise _wrong(attribute, value, "a finite number above 0")
 
 
-def border_mode(_: object, attribute: Check, value: object) -> None:
-    """One of the border modes."""
-    if value not in BORDER_MODES:
-        raise _wrong(attribute, value, f"one of {', '.join(BORDER_MODES)}")
+def one_of(*choices: str) -> Callable[[object, Check, object], None]:
+    """The check for one of these strings."""
+
+    def check(_: object, attribute: Check, value: object) -> None:
+        if not isinstance(value, str) or value not in choices:
+            raise _wrong(attribute, value, f"one of {', '.join(choices)}")
+
+    return check
+
+
+border_mode = one_of(*BORDER_MODES)
 
 
 def padding(_: object, attribute: Check, value: Padding) -> None:

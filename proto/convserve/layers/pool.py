@@ -24,7 +24,7 @@ class MaxPool(Layer):
         default=((0, 0),), converter=fields.as_padding, validator=fields.pooling_padding
     )
     dilation: Ints = field(default=(1,), converter=fields.as_ints, validator=fields.positive_ints)
-    ceil_mode: bool = field(default=False, validator=fields.boolean)
+    ceil_mode: bool = field(default=False, converter=fields.as_bool, validator=fields.boolean)
 
 
 @frozen
@@ -41,8 +41,10 @@ class AvgPool(Layer):
     padding: Padding = field(
         default=((0, 0),), converter=fields.as_padding, validator=fields.pooling_padding
     )
-    ceil_mode: bool = field(default=False, validator=fields.boolean)
-    count_include_pad: bool = field(default=True, validator=fields.boolean)
+    ceil_mode: bool = field(default=False, converter=fields.as_bool, validator=fields.boolean)
+    count_include_pad: bool = field(
+        default=True, converter=fields.as_bool, validator=fields.boolean
+    )
 
 
 @frozen

@@ -14,7 +14,7 @@ class Pad(Layer):
 
     padding: Padding = field(converter=fields.as_padding, validator=fields.numeric_padding)
     mode: str = field(default="zeros", validator=fields.border_mode)
-    value: float = field(default=0.0, validator=fields.finite)
+    value: float = field(default=0.0, converter=fields.as_float, validator=fields.finite)
 
 
 @frozen

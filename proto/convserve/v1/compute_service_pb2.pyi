@@ -205,7 +205,7 @@ class GetServerInfoResponse(_message.Message):
     def __init__(self, version: _Optional[str] = ..., engines: _Optional[_Iterable[str]] = ..., devices: _Optional[_Iterable[_Union[_device_pb2.Device, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("max_inline_bytes", "max_message_bytes", "chunk_bytes", "tensor_pool_bytes", "max_rank", "max_layers", "max_call_seconds")
+    __slots__ = ("max_inline_bytes", "max_message_bytes", "chunk_bytes", "tensor_pool_bytes", "max_rank", "max_layers", "max_call_seconds", "worker_memory_bytes", "max_request_bytes", "max_tensors", "max_inputs")
     MAX_INLINE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     CHUNK_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -213,6 +213,10 @@ class Limits(_message.Message):
     MAX_RANK_FIELD_NUMBER: _ClassVar[int]
     MAX_LAYERS_FIELD_NUMBER: _ClassVar[int]
     MAX_CALL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    WORKER_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_REQUEST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_TENSORS_FIELD_NUMBER: _ClassVar[int]
+    MAX_INPUTS_FIELD_NUMBER: _ClassVar[int]
     max_inline_bytes: int
     max_message_bytes: int
     chunk_bytes: int
@@ -220,4 +224,8 @@ class Limits(_message.Message):
     max_rank: int
     max_layers: int
     max_call_seconds: float
-    def __init__(self, max_inline_bytes: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., chunk_bytes: _Optional[int] = ..., tensor_pool_bytes: _Optional[int] = ..., max_rank: _Optional[int] = ..., max_layers: _Optional[int] = ..., max_call_seconds: _Optional[float] = ...) -> None: ...
+    worker_memory_bytes: int
+    max_request_bytes: int
+    max_tensors: int
+    max_inputs: int
+    def __init__(self, max_inline_bytes: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., chunk_bytes: _Optional[int] = ..., tensor_pool_bytes: _Optional[int] = ..., max_rank: _Optional[int] = ..., max_layers: _Optional[int] = ..., max_call_seconds: _Optional[float] = ..., worker_memory_bytes: _Optional[int] = ..., max_request_bytes: _Optional[int] = ..., max_tensors: _Optional[int] = ..., max_inputs: _Optional[int] = ...) -> None: ...

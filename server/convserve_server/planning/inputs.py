@@ -14,6 +14,7 @@ from convserve_server.planning.graph import Sample
 from convserve_server.planning.weights import check_names
 
 MAX_INPUT_RANK = 2 + MAX_SPATIAL_RANK
+CHANNELS_FIRST = "channels_first"
 CHANNELS_LAST = "channels_last"
 
 
@@ -49,17 +50,20 @@ def read_inputs(specs: Sequence[TensorSpec], layout: str, path: str) -> Inputs:
     return Inputs(samples, specs[0].shape[0])
 
 
+def channels_first_axes(rank: int) -> tuple[int, ...]:
+    """The axes of (N, *L, C) in the order (N, C, *L); ranks below 3 have one order only."""
+    return (0, rank - 1, *range(1, rank - 1)) if rank > 2 else tuple(range(rank))
+
+
 def channels_first(shape: Shape) -> Shape:
-    """(N, *L, C) as (N, C, *L); ranks below 3 have one order only."""
-    return (shape[0], shape[-1], *shape[1:-1]) if len(shape) > 2 else shape
+    """(N, *L, C) as (N, C, *L)."""
+    return tuple(shape[axis] for axis in channels_first_axes(len(shape)))
 
 
 def channels_last(spec: TensorSpec) -> TensorSpec:
-    """A channels-first spec with its channels at the end; ranks below 3 stay."""
-    if len(spec.shape) < 3:
-        return spec
-    batch, channels, *lengths = spec.shape
-    return evolve(spec, shape=(batch, *lengths, channels))
+    """A channels-first spec with its channels at the end."""
+    axes = channels_first_axes(len(spec.shape))
+    return evolve(spec, shape=tuple(spec.shape[axes.index(axis)] for axis in range(len(axes))))
 
 
 def _check_shape(spec: TensorSpec, first: TensorSpec) -> None:

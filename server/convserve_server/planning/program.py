@@ -67,11 +67,6 @@ class Advisor(Protocol):
         ...
 
 
-def work_inputs(work: Work) -> tuple[TensorSpec, ...]:
-    """The tensors that the work reads and that are not weights."""
-    return work.inputs if isinstance(work, Program) else work.operands
-
-
 def work_outputs(work: Work) -> tuple[TensorSpec, ...]:
     """The tensors that the work returns."""
     if isinstance(work, OperationStep):

@@ -59,11 +59,6 @@ def span(kernel_size: int, dilation: int = 1) -> int:
     return dilation * (kernel_size - 1) + 1
 
 
-def input_span(count: int, span: int, stride: int) -> int:
-    """Input elements that `count` neighbouring windows see: (count - 1) * stride + e."""
-    return (count - 1) * stride + span
-
-
 def same_total(length: int, span: int, stride: int) -> int:
     """Padding with which ceil(L / stride) windows fit: max(0, (ceil(L / s) - 1) * s + e - L).
 

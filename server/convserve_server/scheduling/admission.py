@@ -3,14 +3,13 @@
 ```
 Request ──> queue ── first, and fits ──> Admit ──> Release
    │         │  └── Cancel                 │
-   │         │  ^───────────────────────── Defer
-   │         └── deadline ──> Refuse(DeadlineExceededError)
+   │         ^──────────────────────────── Defer
    ├──> never fits ─────────> Refuse(TooLargeError)
    └──> queue full ─────────> Refuse(OverloadedError)
 ```
 
 The bytes admitted and not released never exceed the budget, and nobody overtakes. It has no clock:
-the time, in seconds of any clock that does not go back, comes with each event.
+who has waited long enough cancels.
 """
 
 from __future__ import annotations
@@ -19,23 +18,17 @@ from collections import OrderedDict
 from typing import TypeAlias
 
 from attrs import frozen
-from convserve.errors import (
-    ConvserveError,
-    DeadlineExceededError,
-    OverloadedError,
-    TooLargeError,
-)
+from convserve.errors import ConvserveError, OverloadedError, TooLargeError
 
 RETRY_SECONDS = 1.0  # what a caller is told to wait when the queue is full
 
 
 @frozen
 class Request:
-    """Somebody wants `byte_count` bytes, before `deadline` if there is one."""
+    """Somebody wants `byte_count` bytes."""
 
     id: int
     byte_count: int
-    deadline: float | None = None
 
 
 @frozen
@@ -60,8 +53,8 @@ class Defer:
 
 
 @frozen
-class Tick:
-    """Only time has passed."""
+class Continue:
+    """The commands before have been carried out."""
 
 
 @frozen
@@ -79,7 +72,7 @@ class Refuse:
     error: ConvserveError
 
 
-Event: TypeAlias = Request | Cancel | Release | Defer | Tick
+Event: TypeAlias = Request | Cancel | Release | Defer | Continue
 Command: TypeAlias = Admit | Refuse
 
 
@@ -99,19 +92,14 @@ class Admission:
         self._bytes_in_flight = 0
 
     @property
-    def bytes_in_flight(self) -> int:
-        """Bytes admitted and not released."""
-        return self._bytes_in_flight
-
-    @property
     def queue_length(self) -> int:
         """How many requests wait."""
         return len(self._waiting)
 
-    def handle(self, event: Event, now: float) -> list[Command]:
-        """What to do after an event at time `now`: refusals, then at most one admission.
+    def handle(self, event: Event) -> list[Command]:
+        """What to do after an event: a refusal, or at most one admission.
 
-        Tick until nothing comes: there may be room for more. Raises IllegalEventError.
+        Continue until nothing comes: there may be room for more. Raises IllegalEventError.
         """
         match event:
             case Cancel(id):
@@ -124,11 +112,12 @@ class Admission:
                 self._waiting[id] = self._remove(event)
                 self._waiting.move_to_end(id, last=False)
                 self._deferred = id
-        commands = self._expire(now)
-        if isinstance(event, Request):
-            self._check(event, event.id not in self._waiting and event.id not in self._admitted)
-            commands += self._queue(event, now)
-        return commands + self._admit()
+            case Request(id):
+                self._check(event, id not in self._waiting and id not in self._admitted)
+                if error := self._refusal(event):
+                    return [Refuse(id, error)]
+                self._waiting[id] = event  # at the queue's end, even if it is admitted at once
+        return self._admit()
 
     def _remove(self, event: Release | Defer) -> Request:
         self._check(event, event.id in self._admitted)
@@ -136,25 +125,12 @@ class Admission:
         self._bytes_in_flight -= request.byte_count
         return request
 
-    def _expire(self, now: float) -> list[Command]:
-        late = [r for r in self._waiting.values() if r.deadline is not None and r.deadline <= now]
-        for request in late:
-            del self._waiting[request.id]
-        return [Refuse(request.id, self._too_late(request)) for request in late]
-
-    def _queue(self, request: Request, now: float) -> list[Command]:
-        """Put the request at the queue's end, even if it is admitted at once; or refuse it."""
-        error: ConvserveError | None = None
+    def _refusal(self, request: Request) -> ConvserveError | None:
         if request.byte_count > self.budget_bytes:
-            error = self._too_large(request)
-        elif request.deadline is not None and request.deadline <= now:
-            error = self._too_late(request)
-        elif len(self._waiting) >= self.queue_limit and (self._waiting or not self._fits(request)):
-            error = self._overloaded(request)
-        if error is not None:
-            return [Refuse(request.id, error)]
-        self._waiting[request.id] = request
-        return []
+            return self._too_large(request)
+        if len(self._waiting) >= self.queue_limit and (self._waiting or not self._fits(request)):
+            return self._overloaded(request)
+        return None
 
     def _admit(self) -> list[Command]:
         request = next(iter(self._waiting.values()), None)
@@ -189,14 +165,6 @@ class Admission:
             f"retry after {RETRY_SECONDS} s",
             metadata=self._numbers(request) | {"queue_length": len(self._waiting)},
             retry_delay=RETRY_SECONDS,
-        )
-
-    def _too_late(self, request: Request) -> DeadlineExceededError:
-        pieces = ", the rest in shorter pieces" if request.id == self._deferred else ""
-        return DeadlineExceededError(
-            f"the call's deadline passed while it waited for {request.byte_count} bytes: "
-            f"{self._bytes_in_flight} of {self.budget_bytes} are in use{pieces}; give it more time",
-            metadata=self._numbers(request),
         )
 
     def _numbers(self, request: Request) -> dict[str, int]:

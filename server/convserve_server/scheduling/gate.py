@@ -13,11 +13,11 @@ from convserve_server.scheduling.admission import (
     Admit,
     Cancel,
     Command,
+    Continue,
     Defer,
     Event,
     Release,
     Request,
-    Tick,
 )
 from convserve_server.workers.arena import Arena, NoRoomError, Region, aligned
 
@@ -50,30 +50,17 @@ class Gate:
         """How many wait."""
         return self._admission.queue_length
 
-    @property
-    def bytes_in_flight(self) -> int:
-        """Bytes of the regions that are handed out."""
-        return self._admission.bytes_in_flight
-
-    async def reserve(
-        self,
-        byte_count: int,
-        timeout: float | None = None,  # noqa: ASYNC109  # the error tells what it waited for
-        *,
-        lasting: bool = False,
-    ) -> Region:
+    async def reserve(self, byte_count: int, *, lasting: bool = False) -> Region:
         """A region of `byte_count` bytes, once there is room. Release it when done.
 
         `lasting` regions (weights of models) are put at the arena's far end, so that they do not
-        break up the room for calls. Raises TooLargeError if it can never fit, OverloadedError if
-        too many wait, and DeadlineExceededError after `timeout` seconds. Cancelling leaves nothing.
+        break up the room for calls. Raises TooLargeError if it can never fit, and OverloadedError
+        if too many wait. Cancelling leaves nothing.
         """
-        loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else loop.time() + timeout
-        request = Request(next(self._ids), aligned(byte_count), deadline)
-        visitor = _Visitor(request, byte_count, lasting, loop.create_future())
+        request = Request(next(self._ids), aligned(byte_count))
+        future = asyncio.get_running_loop().create_future()
+        visitor = _Visitor(request, byte_count, lasting, future)
         self._visitors[request.id] = visitor
-        timer = None if deadline is None else loop.call_at(deadline, self._tell, Tick())
         try:
             self._tell(request)
             if not visitor.region.done():
@@ -84,8 +71,6 @@ class Gate:
             raise
         finally:
             del self._visitors[request.id]
-            if timer is not None:
-                timer.cancel()
 
     def _withdraw(self, visitor: _Visitor) -> None:
         """The visitor has gone: out of the queue, or with a region that came too late."""
@@ -96,8 +81,7 @@ class Gate:
 
     def _tell(self, event: Event) -> None:
         """Tell the machine what happened, and do what it says until it says nothing more."""
-        now = asyncio.get_running_loop().time()
-        while commands := self._admission.handle(event, now):
+        while commands := self._admission.handle(event):
             for command in commands:
                 event = self._obey(command)
 
@@ -106,7 +90,7 @@ class Gate:
         visitor = self._visitors[command.id]
         if not isinstance(command, Admit):
             visitor.region.set_exception(command.error)
-            return Tick()
+            return Continue()
         try:
             region = self._arena.allocate(
                 visitor.byte_count,
@@ -116,7 +100,7 @@ class Gate:
         except NoRoomError:
             return Defer(command.id)
         visitor.region.set_result(region)
-        return Tick()
+        return Continue()
 
     def _freed(self, request_id: int) -> None:
         self._tell(Release(request_id))

@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NoReturn
 
 import grpc
 from attrs import frozen
-from convserve.chunks import CHUNK_BYTES
-from convserve.errors import BY_CODE, ConvserveError, MalformedRequestError, to_status
+from convserve.errors import (
+    BY_CODE,
+    ConvserveError,
+    DeadlineExceededError,
+    MalformedRequestError,
+    TooLargeError,
+    to_status,
+)
 from convserve.services import METHODS
 from google.protobuf.message import DecodeError
 
-# What is longer is parsed in a thread. A message of many small fields takes about 25 ms per MiB, a
-# chunk only the copy of its data.
-PARSE_INLINE_BYTES = 64 << 10
-PARSE_CHUNK_INLINE_BYTES = CHUNK_BYTES + (4 << 10)
+from convserve_server.services.bounds import MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES
+
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -40,10 +44,13 @@ class Call:
     """One rpc in progress, as its handler sees it, and what is counted and logged about it.
 
     Iterating it gives the caller's messages. It also stands in for gRPC's context where health and
-    reflection expect one.
+    reflection expect one. A caller of a stream who neither sends nor reads for `stall_seconds` ends
+    it with DeadlineExceededError: it may hold memory that others wait for.
     """
 
-    def __init__(self, rpc: Rpc, context: Any, deadline: asyncio.Timeout) -> None:
+    def __init__(
+        self, rpc: Rpc, context: Any, deadline: asyncio.Timeout, stall_seconds: float
+    ) -> None:
         self.rpc = rpc
         self.request_id = secrets.token_hex(8)
         self.peer: str = context.peer()
@@ -54,16 +61,19 @@ class Call:
         self.stop_error: ConvserveError | None = None
         self._context = context
         self._deadline = deadline
+        self._stall_seconds = stall_seconds
 
-    async def parse(self, data: bytes) -> Any:
-        """The message of these bytes. Raises MalformedRequestError if they are none."""
-        is_first = self.received_bytes == 0
+    def parse(self, data: bytes) -> Any:
+        """The message of these bytes. Raises TooLargeError, and MalformedRequestError."""
+        if not self.received_bytes and len(data) > MAX_REQUEST_BYTES:
+            raise TooLargeError(
+                f"the request takes {len(data)} bytes, and what opens a call may take "
+                f"{MAX_REQUEST_BYTES}; stream tensors by Run, and split large networks",
+                metadata={"value": len(data), "limit": MAX_REQUEST_BYTES},
+            )
         self.received_bytes += len(data)
-        parse = self.rpc.handler.request_deserializer
         try:
-            if len(data) <= (PARSE_INLINE_BYTES if is_first else PARSE_CHUNK_INLINE_BYTES):
-                return parse(data)
-            return await asyncio.to_thread(parse, data)
+            return self.rpc.handler.request_deserializer(data)
         except DecodeError:
             raise MalformedRequestError(
                 f"the {len(data)} bytes are not the message that {self.rpc.name} takes",
@@ -72,8 +82,9 @@ class Call:
 
     async def read(self) -> Any:
         """The caller's next message; None after the last one."""
-        data = await self._context.read()
-        return None if data is grpc.aio.EOF else await self.parse(data)
+        async with self._patience("nothing came"):
+            data = await self._context.read()
+        return None if data is grpc.aio.EOF else self.parse(data)
 
     def __aiter__(self) -> Call:
         return self
@@ -85,14 +96,34 @@ class Call:
         return message
 
     def serialize(self, message: Any) -> bytes:
-        """The message as bytes that are going to be sent."""
+        """The message as bytes that are going to be sent. Raises TooLargeError."""
         data: bytes = self.rpc.handler.response_serializer(message)
+        if len(data) > MAX_MESSAGE_BYTES:
+            raise TooLargeError(
+                f"the answer takes {len(data)} bytes, and one message may take "
+                f"{MAX_MESSAGE_BYTES}; leave explanations out, or ask for a smaller part",
+                metadata={"value": len(data), "limit": MAX_MESSAGE_BYTES},
+            )
         self.sent_bytes += len(data)
         return data
 
     async def write(self, message: Any) -> None:
         """Send one message of a stream. Waits while the caller does not read."""
-        await self._context.write(self.serialize(message))
+        data = self.serialize(message)
+        async with self._patience("nothing was read"):
+            await self._context.write(data)
+
+    @asynccontextmanager
+    async def _patience(self, what: str) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._stall_seconds):
+                yield
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"{what} on the stream for {self._stall_seconds:g} s, the longest pause that this "
+                "server allows; send and read without pauses",
+                metadata={"stall_seconds": self._stall_seconds},
+            ) from None
 
     async def abort(self, code: grpc.StatusCode, details: str = "") -> NoReturn:
         """End the call with a status, as gRPC's context does."""

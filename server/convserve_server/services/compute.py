@@ -31,8 +31,7 @@ class Run:
     tensors: tuple[Placement, ...]
     outputs: tuple[Placement, ...]
 
-    @property
-    def job(self) -> Job:
+    def job(self, request_id: str) -> Job:
         """What the worker gets: a resident model's weights lie in the model's own region."""
         weights = self.model.placements if self.model else ()
         return Job(
@@ -41,6 +40,7 @@ class Run:
             self.outputs,
             key=self.model.id if self.model else "",
             layout=self.request.layout,
+            request_id=request_id,
         )
 
 
@@ -71,6 +71,7 @@ class ComputeService:
         with self._model_of(header) as model:
             with call.stage("decode"):
                 request = await self._reader.read_run(header, model)
+            self._worker.check_open()
             with await self._reserve(request.pool_bytes, call) as region:
                 run = _placed(request, model, region)
                 outputs = [spec_to_message(spec) for spec in request.outputs]
@@ -89,6 +90,7 @@ class ComputeService:
             with call.stage("decode"):
                 request = await self._reader.read_run(message.header, model)
                 self._check_inline(request, message.data)
+            self._worker.check_open()
             with await self._reserve(request.pool_bytes, call) as region:
                 run = _placed(request, model, region)
                 with call.stage("decode"):
@@ -108,14 +110,16 @@ class ComputeService:
             header = await read_header(call)
             request = await self._reader.read_load(header)
         byte_count = aligned_bytes(request.weights)
-        self._models.claim(byte_count)
+        await self._models.claim(byte_count)
         region: Region | None = None
         try:
             region = await self._reserve(byte_count, call, lasting=True)
             placements = place(request.weights, region)
             with call.stage("decode"):
                 await receive_tensors(call, placements)
-            model = self._models.add(request.network, request.options, placements, region)
+            model = self._models.add(
+                request.network, request.options, request.header_bytes, placements, region
+            )
         except BaseException:  # a cancelled call too must give back what it holds
             if region is not None:
                 region.release()
@@ -159,7 +163,7 @@ class ComputeService:
             return await self._gate.reserve(byte_count, lasting=lasting)
 
     async def _compute(self, run: Run, call: Call) -> JobResult:
-        result = await self._worker.run(run.job)
+        result = await self._worker.run(run.job(call.request_id))
         call.add_stage("queue", result.queue_seconds)
         call.add_stage("compute", result.compute_seconds)
         self._metrics.count_steps(result.steps)

@@ -15,11 +15,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
+from attrs import frozen
 from convserve.errors import (
     ConvserveError,
     DeadlineExceededError,
     DrainingError,
     InternalError,
+    OverloadedError,
     UnsupportedError,
 )
 from convserve.services import METHODS
@@ -31,17 +33,39 @@ from convserve_server.services.calls import Call, Rpc
 _LOG = logging.getLogger(__name__)
 _OURS = {method.path: name for name, method in METHODS.items()}
 MAX_LOGGED_CHARS = 300
+RETRY_SECONDS = 1.0  # what a caller is told to wait when there are too many calls
+
+
+@frozen
+class _Limit:
+    """How long a call may take, who says so, and what helps when it took longer."""
+
+    seconds: float
+    source: str
+    remedy: str
+
+    @property
+    def error(self) -> DeadlineExceededError:
+        return DeadlineExceededError(
+            f"the call took longer than {self.source} of {self.seconds:g} s; {self.remedy}",
+            metadata={"limit_seconds": self.seconds},
+        )
 
 
 class Guard(grpc.aio.ServerInterceptor):
     """Serves each rpc within a deadline, and turns whatever happens into a status and a log line.
 
-    `max_call_seconds` ends calls whose caller set no deadline, or a longer one.
+    `max_call_seconds` ends calls whose caller set no deadline, or a longer one; `stall_seconds`
+    those whose caller pauses in a stream. Of convserve's own rpcs `max_calls` go on at once.
     """
 
-    def __init__(self, metrics: Metrics, max_call_seconds: float) -> None:
+    def __init__(
+        self, metrics: Metrics, *, max_call_seconds: float, stall_seconds: float, max_calls: int
+    ) -> None:
         self._metrics = metrics
         self._max_call_seconds = max_call_seconds
+        self._stall_seconds = stall_seconds
+        self._max_calls = max_calls
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self._calls: set[Call] = set()
         self._side_calls: set[Call] = set()  # health and reflection: they hold up no stop
@@ -90,8 +114,9 @@ class Guard(grpc.aio.ServerInterceptor):
 
     async def _serve(self, rpc: Rpc, data: bytes | None, context: Any) -> bytes | None:
         """Run the handler. Returns the bytes of a unary response; raises only what gRPC expects."""
-        deadline = asyncio.timeout(self._seconds_left(context))
-        call = Call(rpc, context, deadline)
+        limit = self._limit(context)
+        deadline = asyncio.timeout(limit.seconds)
+        call = Call(rpc, context, deadline, self._stall_seconds)
         error: ConvserveError | None = None
         code = "OK"
         self._enter(call)
@@ -104,7 +129,7 @@ class Guard(grpc.aio.ServerInterceptor):
                 raise
             error = _internal_error(call, cancelled)
         except Exception as exception:
-            error = self._as_error(call, exception, expired=deadline.expired())
+            error = _as_error(call, exception, limit if deadline.expired() else None)
         finally:
             self._leave(call)
             self._record(call, error.code_name if error is not None else code, error)
@@ -112,10 +137,10 @@ class Guard(grpc.aio.ServerInterceptor):
         return None
 
     async def _answer(self, call: Call, data: bytes | None) -> bytes | None:
-        if self._draining and call.rpc.is_ours:
-            raise DrainingError("the server is stopping; call another one", retry_delay=1.0)
+        if call.rpc.is_ours:
+            self._check_open()
         handler = call.rpc.handler
-        request = call if data is None else await call.parse(data)
+        request = call if data is None else call.parse(data)
         result = _behaviour(handler)(request, call)
         if inspect.isasyncgen(result):
             async for message in result:
@@ -124,18 +149,23 @@ class Guard(grpc.aio.ServerInterceptor):
         response = await result
         return None if handler.response_streaming else call.serialize(response)
 
-    def _as_error(self, call: Call, exception: Exception, *, expired: bool) -> ConvserveError:
-        if isinstance(exception, TimeoutError) and expired:
-            limit = f"the server's limit is {self._max_call_seconds:g} s"
-            return call.stop_error or DeadlineExceededError(f"the call took too long; {limit}")
-        if isinstance(exception, ConvserveError):
-            return exception
-        return _internal_error(call, exception)
+    def _check_open(self) -> None:
+        """Raise DrainingError, or OverloadedError if there are too many calls with this one."""
+        if self._draining:
+            raise DrainingError("the server is stopping; call another one", retry_delay=1.0)
+        if len(self._calls) > self._max_calls:
+            raise OverloadedError(
+                f"{self._max_calls} calls are in progress, as many as may; retry after "
+                f"{RETRY_SECONDS:g} s",
+                metadata={"limit": self._max_calls},
+                retry_delay=RETRY_SECONDS,
+            )
 
-    def _seconds_left(self, context: Any) -> float:
+    def _limit(self, context: Any) -> _Limit:
         remaining: float | None = context.time_remaining()
-        limit = self._max_call_seconds
-        return limit if remaining is None else min(limit, max(remaining, 0.0))
+        if remaining is None or remaining > self._max_call_seconds:
+            return _Limit(self._max_call_seconds, "the server's limit", "make it smaller")
+        return _Limit(max(remaining, 0.0), "its caller's own deadline", "give it more time")
 
     def _enter(self, call: Call) -> None:
         if call.rpc.is_ours:
@@ -178,6 +208,15 @@ class Guard(grpc.aio.ServerInterceptor):
                 peer=call.peer,
             ),
         )
+
+
+def _as_error(call: Call, exception: Exception, passed: _Limit | None) -> ConvserveError:
+    """What the caller is told; `passed` is the call's limit if it has."""
+    if passed is not None and isinstance(exception, TimeoutError):
+        return call.stop_error or passed.error
+    if isinstance(exception, ConvserveError):
+        return exception
+    return _internal_error(call, exception)
 
 
 def _internal_error(call: Call, exception: BaseException) -> InternalError:

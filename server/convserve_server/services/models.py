@@ -1,10 +1,12 @@
-"""Models: networks whose weights stay in the tensor pool until they are unloaded."""
+"""Models: networks whose weights stay in the tensor pool until they are unloaded, or evicted."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import secrets
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +21,7 @@ from convserve.networks import Network
 from convserve.plans import ModelInfo, RunOptions
 from convserve.tensors import TensorSpec
 
+from convserve_server.observability.logs import fields
 from convserve_server.workers.arena import Placement, Region
 from convserve_server.workers.worker import Worker
 
@@ -26,15 +29,21 @@ DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 RETRY_SECONDS = 5.0
 
+_LOG = logging.getLogger(__name__)
+
 
 @frozen
 class Model:
-    """A network and where its weights lie. `number` counts the server's models from 1."""
+    """A network, out of a header of `header_bytes`, and where its weights lie.
+
+    `number` counts the server's models from 1.
+    """
 
     id: str
     number: int
     network: Network
     options: RunOptions
+    header_bytes: int
     placements: tuple[Placement, ...]
     region: Region
 
@@ -68,14 +77,18 @@ class _Entry:
 class ModelStore:
     """The resident models. It owns their regions, so that a lost worker loses no model.
 
-    All models together may hold `capacity_bytes` of the tensor pool.
+    All models together may hold `capacity_bytes` of the tensor pool. A model goes when another
+    needs its room and it is the one unused for the longest time, or when it has not been used for
+    `idle_seconds`; so one whose caller never learned of it does not stay for ever.
     """
 
-    def __init__(self, worker: Worker, capacity_bytes: int) -> None:
+    def __init__(self, worker: Worker, capacity_bytes: int, idle_seconds: float) -> None:
         self._worker = worker
         self._capacity = capacity_bytes
+        self._idle_seconds = idle_seconds
         self._claimed_bytes = 0
         self._entries: dict[str, _Entry] = {}
+        self._resting: OrderedDict[str, asyncio.TimerHandle] = OrderedDict()  # longest unused first
         self._freeing: set[asyncio.Task[None]] = set()
         self._last_number = 0
 
@@ -87,8 +100,11 @@ class ModelStore:
         """Bytes of the pool that models hold, those being loaded or freed included."""
         return self._claimed_bytes
 
-    def claim(self, byte_count: int) -> None:
-        """Set bytes of the models' share aside. Raises TooLargeError or OverloadedError."""
+    async def claim(self, byte_count: int) -> None:
+        """Set bytes of the models' share aside, evicting models that nobody uses if need be.
+
+        Raises TooLargeError, and OverloadedError if the models in use leave too little.
+        """
         numbers = {"planned_bytes": byte_count, "limit_bytes": self._capacity}
         if byte_count > self._capacity:
             raise TooLargeError(
@@ -96,13 +112,17 @@ class ModelStore:
                 f"{self._capacity} bytes of models; run the network without loading it",
                 metadata=numbers,
             )
-        if self._claimed_bytes + byte_count > self._capacity:
-            raise OverloadedError(
-                f"the weights take {byte_count} bytes, but resident models hold "
-                f"{self._claimed_bytes} of the {self._capacity} bytes for models; unload one",
-                metadata={**numbers, "used_bytes": self._claimed_bytes},
-                retry_delay=RETRY_SECONDS,
-            )
+        while self._claimed_bytes + byte_count > self._capacity:
+            evictable = sum(self._entries[name].model.region.byte_count for name in self._resting)
+            if self._claimed_bytes - evictable + byte_count > self._capacity:
+                raise OverloadedError(
+                    f"the weights take {byte_count} bytes, but models in use hold "
+                    f"{self._claimed_bytes - evictable} of the {self._capacity} bytes for models; "
+                    f"retry after {RETRY_SECONDS:g} s",
+                    metadata={**numbers, "used_bytes": self._claimed_bytes - evictable},
+                    retry_delay=RETRY_SECONDS,
+                )
+            await asyncio.shield(self._evict(next(iter(self._resting))))
         self._claimed_bytes += byte_count
 
     def unclaim(self, byte_count: int) -> None:
@@ -113,14 +133,16 @@ class ModelStore:
         self,
         network: Network,
         options: RunOptions,
+        header_bytes: int,
         placements: tuple[Placement, ...],
         region: Region,
     ) -> Model:
         """Make a model resident. The store owns the region and its claim from now on."""
         self._last_number += 1
         name = f"m-{secrets.token_hex(8)}"
-        model = Model(name, self._last_number, network, options, placements, region)
+        model = Model(name, self._last_number, network, options, header_bytes, placements, region)
         self._entries[name] = _Entry(model)
+        self._rest(name)
         return model
 
     @contextmanager
@@ -131,29 +153,52 @@ class ModelStore:
             raise _not_found(model_id)
         entry.users += 1
         entry.idle.clear()
+        self._wake(model_id)
         try:
             yield entry.model
         finally:
             entry.users -= 1
             if not entry.users:
                 entry.idle.set()
+                if model_id in self._entries:
+                    self._rest(model_id)
 
     async def unload(self, model_id: str) -> None:
         """Take no new runs, wait for those in flight, and free the memory.
 
         It is freed also if the caller stops waiting. Raises ModelNotFoundError.
         """
-        entry = self._entries.pop(model_id, None)
-        if entry is None:
+        if model_id not in self._entries:
             raise _not_found(model_id)
-        task = asyncio.create_task(self._free(entry))
-        self._freeing.add(task)
-        task.add_done_callback(self._freeing.discard)
-        await asyncio.shield(task)
+        await asyncio.shield(self._remove(model_id))
 
     async def close(self) -> None:
         """Unload every model."""
-        await asyncio.gather(*(self.unload(name) for name in list(self._entries)), *self._freeing)
+        for name in list(self._entries):
+            self._remove(name)
+        await asyncio.gather(*self._freeing)
+
+    def _rest(self, name: str) -> None:
+        """Nobody uses the model from now on, until it is evicted or somebody does."""
+        loop = asyncio.get_running_loop()
+        self._resting[name] = loop.call_later(self._idle_seconds, self._evict, name)
+
+    def _wake(self, name: str) -> None:
+        timer = self._resting.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _evict(self, name: str) -> asyncio.Task[None]:
+        _LOG.info("model evicted", extra=fields(model_id=name))
+        return self._remove(name)
+
+    def _remove(self, name: str) -> asyncio.Task[None]:
+        """Let nobody use the model any more, and free its memory in a task."""
+        self._wake(name)
+        task = asyncio.create_task(self._free(self._entries.pop(name)))
+        self._freeing.add(task)
+        task.add_done_callback(self._freeing.discard)
+        return task
 
     async def _free(self, entry: _Entry) -> None:
         if entry.users:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from convserve.codec import from_message, to_message
 from convserve.errors import error_at
 from convserve.plans import Device, RunOptions
+from convserve.services import serialize
 from convserve.tensors import spec_from_message
 from convserve.v1 import device_pb2, planning_service_pb2
 
+from convserve_server.cache import ByteCache
 from convserve_server.planning.planner import plan_network
 from convserve_server.planning.program import Advisor
-from convserve_server.services.cache import Cache
+from convserve_server.services.bounds import MAX_INPUTS, check_length
 from convserve_server.services.calls import Call
-from convserve_server.services.requests import (
-    MAX_LAYERS_IN_LOOP,
-    RequestReader,
-    read_network,
-)
+from convserve_server.services.requests import RequestReader, read_aside, read_network
 
 CACHE_BYTES = 32 << 20
 
@@ -32,24 +28,20 @@ class PlanningService:
         self._advisor = advisor
         self._reader = reader
         self._devices = devices
-        self._plans: Cache[planning_service_pb2.PlanResponse] = Cache(CACHE_BYTES)
+        self._plans: ByteCache[bytes, bytes] = ByteCache(CACHE_BYTES)
 
-    async def plan(
-        self, request: planning_service_pb2.PlanRequest, call: Call
-    ) -> planning_service_pb2.PlanResponse:
-        """Plan a network, or look the plan up."""
+    async def plan(self, request: planning_service_pb2.PlanRequest, call: Call) -> bytes:
+        """Plan a network, or look the plan up. Returns a PlanResponse as it is sent."""
         key = request.SerializeToString(deterministic=True)
         response = self._plans.get(key)
         if response is None:
             with call.stage("compute"):
-                if len(request.network.layers) > MAX_LAYERS_IN_LOOP:
-                    response = await asyncio.to_thread(self._plan, request)
-                else:
-                    response = self._plan(request)
-            self._plans.put(key, response, len(key) + response.ByteSize())
+                response = await read_aside(len(key), self._plan, request)
+            self._plans.put(key, response, len(key) + len(response))
         return response
 
-    def _plan(self, request: planning_service_pb2.PlanRequest) -> planning_service_pb2.PlanResponse:
+    def _plan(self, request: planning_service_pb2.PlanRequest) -> bytes:
+        check_length(request.inputs, MAX_INPUTS, "inputs", "inputs")
         options = from_message(request, RunOptions)
         self._reader.check_device(options.device)
         inputs = []
@@ -66,7 +58,7 @@ class PlanningService:
         )
         response = planning_service_pb2.PlanResponse()
         to_message(plan, response.plan)
-        return response
+        return serialize(response)
 
     async def list_devices(
         self, request: planning_service_pb2.ListDevicesRequest, call: Call

@@ -16,13 +16,13 @@ import time
 import traceback
 from collections.abc import Sequence
 
-import numpy as np
 from attrs import frozen
 from convserve.errors import ConvserveError, TooLargeError, to_status
 from convserve.tensors import Array, array_over
 
 from convserve_server.engines import load_engine
 from convserve_server.engines.base import Engine
+from convserve_server.planning.inputs import CHANNELS_LAST, channels_first_axes
 from convserve_server.planning.program import work_parameters
 from convserve_server.workers.messages import (
     Done,
@@ -101,7 +101,7 @@ class Runner:
         outputs = {
             tensor.spec.name: self._array(tensor, writable=True) for tensor in request.outputs
         }
-        if request.layout == "channels_last":
+        if request.layout == CHANNELS_LAST:
             weights = {spec.name for spec in work_parameters(work)}
             tensors |= {n: _channels_first(a) for n, a in tensors.items() if n not in weights}
             outputs = {n: _channels_first(a) for n, a in outputs.items()}
@@ -119,8 +119,8 @@ def _refused(request: Run, error: ConvserveError) -> Failed:
 
 
 def _channels_first(array: Array) -> Array:
-    """A view with the last axis, the channels', after the batch; below rank 3 the array itself."""
-    return np.moveaxis(array, -1, 1) if array.ndim >= 3 else array
+    """A view with the last axis, the channels', after the batch."""
+    return array.transpose(channels_first_axes(array.ndim))
 
 
 def _follow_the_front() -> None:

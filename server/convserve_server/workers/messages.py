@@ -9,7 +9,6 @@ that it has seen by them.
 from __future__ import annotations
 
 from asyncio import StreamReader
-from functools import lru_cache
 from socket import socket
 from typing import TypeAlias
 
@@ -25,10 +24,12 @@ from convserve.plans import StepRecord
 from convserve.tensors import TensorSpec
 from convserve.v1 import layer_pb2, operation_pb2
 
+from convserve_server.cache import ByteCache
 from convserve_server.planning.program import OperationStep, Program, Step, Work
 
 MAX_FRAME_BYTES = 64 << 20
-WORK_CACHE_SIZE = 64
+WORK_CACHE_BYTES = 64 << 20
+OBJECT_BYTES = 10  # about what decoded work takes in Python objects per byte of its own
 _LENGTH_BYTES = 4
 
 
@@ -88,6 +89,7 @@ class FrameError(Exception):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+_works: ByteCache[bytes, Work] = ByteCache(WORK_CACHE_BYTES)
 
 
 def encode_frame(message: Message) -> bytes:
@@ -163,29 +165,8 @@ _work_decoder: msgspec.msgpack.Decoder[_ProgramMessage | _OperationMessage] = (
 )
 
 
-class _Identity:
-    """Work as the key of a cache, by identity: hashing a network costs more than looking it up."""
-
-    __slots__ = ("work",)
-
-    def __init__(self, work: Work) -> None:
-        self.work = work
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and self.work is other.work
-
-    def __hash__(self) -> int:
-        return id(self.work)
-
-
 def encode_work(work: Work) -> bytes:
-    """Work as bytes. That of work encoded lately is remembered."""
-    return _encode_work(_Identity(work))
-
-
-@lru_cache(WORK_CACHE_SIZE)
-def _encode_work(identity: _Identity) -> bytes:
-    work = identity.work
+    """Work as bytes."""
     if isinstance(work, OperationStep):
         operation = operation_to_message(work.operation).SerializeToString()
         return _encoder.encode(_OperationMessage(operation, work.operands, work.output))
@@ -201,9 +182,16 @@ def _encode_work(identity: _Identity) -> bytes:
     return _encoder.encode(_ProgramMessage(work.inputs, steps, work.outputs))
 
 
-@lru_cache(WORK_CACHE_SIZE)
 def decode_work(data: bytes) -> Work:
     """The work of `encode_work`. That of bytes decoded lately is remembered."""
+    work = _works.get(data)
+    if work is None:
+        work = _decode_work(data)
+        _works.put(data, work, (1 + OBJECT_BYTES) * len(data))
+    return work
+
+
+def _decode_work(data: bytes) -> Work:
     message = _work_decoder.decode(data)
     if isinstance(message, _OperationMessage):
         operation = operation_pb2.Operation.FromString(message.operation)

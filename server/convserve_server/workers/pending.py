@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 
 import attrs
 from convserve.errors import (
     ConvserveError,
-    DeadlineExceededError,
     DrainingError,
     InternalError,
     WorkerDiedError,
@@ -17,6 +15,7 @@ from convserve.errors import (
 )
 from google.rpc import status_pb2
 
+from convserve_server.observability.logs import fields
 from convserve_server.workers.arena import Region
 from convserve_server.workers.messages import Done, Failed, Request
 
@@ -27,7 +26,8 @@ _log = logging.getLogger(__name__)
 class Pending:
     """One request, encoded; whoever made it waits for `outcome`. It holds `regions` until `end`.
 
-    Times are the event loop's, in seconds; `sent_at` is 0 while it waits.
+    `request_id` is the call's, for the log. Times are the event loop's, in seconds; `sent_at` is 0
+    while it waits.
     """
 
     request: Request
@@ -35,6 +35,7 @@ class Pending:
     regions: set[Region]
     outcome: asyncio.Future[Done]
     queued_at: float
+    request_id: str = ""
     sent_at: float = 0.0
     runaway_timer: asyncio.TimerHandle | None = None
 
@@ -51,17 +52,6 @@ class Pending:
         """Give the error to whoever still waits."""
         if not self.outcome.done():
             self.outcome.set_exception(error)
-
-    def expire(self, timeout: float) -> None:
-        """Fail because `timeout` seconds have passed."""
-        stage = "was still computing" if self.sent_at else "still waited for the worker"
-        self.fail(
-            DeadlineExceededError(
-                f"the call {stage} when its {timeout:.3f} s were over; give it more time, or make "
-                "it smaller",
-                metadata={"timeout_seconds": timeout},
-            )
-        )
 
     def end(self) -> None:
         """Let go of the memory: no process writes it any more for this request."""
@@ -85,13 +75,21 @@ def died(how: str) -> WorkerDiedError:
     )
 
 
-def error_of(failed: Failed) -> ConvserveError:
-    """The error that the caller gets. A fault of the engine goes to the log, under an id."""
+def unable(why: str, retry_seconds: float) -> WorkerDiedError:
+    """The error of whatever comes while no child can be started; `why` says how that failed."""
+    return WorkerDiedError(
+        f"nothing can be computed now: {why}; it is tried again, so retry after "
+        f"{retry_seconds:g} s",
+        retry_delay=retry_seconds,
+    )
+
+
+def error_of(failed: Failed, request_id: str) -> ConvserveError:
+    """The error that the caller gets. A fault of the engine goes to the log, under the id."""
     if failed.status:
         return from_status(status_pb2.Status.FromString(failed.status))
-    error_id = secrets.token_hex(8)
-    _log.error("a computation failed, error_id %s:\n%s", error_id, failed.story)
+    _log.error("fault of the engine", extra=fields(request_id=request_id, story=failed.story))
     return InternalError(
-        f"the computation failed inside the engine; the server's log has it under {error_id}",
-        metadata={"error_id": error_id},
+        f"a fault of the engine; error id {request_id} finds it in the server's log",
+        metadata={"error_id": request_id},
     )

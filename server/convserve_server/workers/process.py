@@ -52,8 +52,8 @@ class ChildProcess:
         except (EOFError, OSError, FrameError) as error:
             how = await child.end()
             raise WorkerDiedError(f"the worker process {how} before it was ready") from error
-        except BaseException:
-            await child.end()
+        except BaseException:  # nobody waits for it any more
+            await child.end(patience=0.0)
             raise
         return child
 

@@ -6,13 +6,14 @@ import asyncio
 import itertools
 import logging
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 
 from attrs import frozen
-from convserve.errors import OverloadedError, UnavailableError, WorkerDiedError
+from convserve.errors import ConvserveError, OverloadedError, UnavailableError, WorkerDiedError
 from convserve.plans import StepRecord
 
-from convserve_server.planning.program import Work
+from convserve_server.planning.inputs import CHANNELS_FIRST
 from convserve_server.workers.arena import Arena, Placement, Region
 from convserve_server.workers.messages import (
     Done,
@@ -24,9 +25,8 @@ from convserve_server.workers.messages import (
     Request,
     Run,
     encode_frame,
-    encode_work,
 )
-from convserve_server.workers.pending import Pending, died, error_of, stopping
+from convserve_server.workers.pending import Pending, died, error_of, stopping, unable
 from convserve_server.workers.process import ChildProcess
 
 RETRY_SECONDS = 1.0  # what a caller is told to wait when the queue is full
@@ -38,18 +38,20 @@ _log = logging.getLogger(__name__)
 
 @frozen
 class Job:
-    """One piece of work on tensors that lie in the arena.
+    """One piece of work, as `encode_work` made it, on tensors that lie in the arena.
 
     `tensors` are the inputs and weights, `outputs` the results, with the specs in which their bytes
     lie there: with `layout` "channels_last" the inputs and outputs are so, weights never. `key` is
-    not empty for weights that stay in their places until `forget(key)`.
+    not empty for weights that stay in their places until `forget(key)`. `request_id` is what a
+    fault of the engine is logged under.
     """
 
-    work: Work
+    work: bytes
     tensors: tuple[Placement, ...]
     outputs: tuple[Placement, ...]
     key: str = ""
-    layout: str = "channels_first"
+    layout: str = CHANNELS_FIRST
+    request_id: str = ""
 
     @property
     def regions(self) -> set[Region]:
@@ -68,6 +70,9 @@ class JobResult:
 
 class Worker:
     """One child process that computes, and the queue before it. A child that dies is replaced.
+
+    Jobs wait for the next child, unless it cannot be started: from then on, until one is ready, the
+    worker is not able to work, and jobs fail at once.
 
     Ownership: release a region whenever you are done with it, also while a job runs. A job holds
     every region that its placements lie in, from `run` until its child cannot write them any more;
@@ -102,11 +107,12 @@ class Worker:
         self._running: Pending | None = None
         self._child: ChildProcess | None = None  # ours until it is reaped
         self._is_ready = False  # whether it may be sent something
+        self._able, self._unable = asyncio.Event(), asyncio.Event()  # one of them is set
+        self._unable.set()
+        self._failure = ""  # why the last start failed, if it has
         self._keeper: asyncio.Task[None] | None = None
         self._restarts = 0
         self._is_stopping = False
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     @property
     def pid(self) -> int | None:
@@ -123,25 +129,22 @@ class Worker:
         """How many jobs wait; the one that runs is not counted."""
         return len(self._waiting)
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether a child stands ready to compute, or is computing."""
-        return self._is_ready
+    async def until_able(self) -> None:
+        """Wait until a child has been started."""
+        await self._able.wait()
+
+    async def until_unable(self) -> None:
+        """Wait until a child could not be started in place of one that was lost."""
+        await self._unable.wait()
 
     async def start(self) -> None:
         """Start the child and wait until it is ready. Raises WorkerDiedError if it cannot start."""
         child = await self._start_child()
         self._keeper = asyncio.create_task(self._keep_alive(child))
 
-    async def stop(self, grace: float = 0.0) -> None:
-        """Take no more jobs, let those accepted end for up to `grace` seconds, end the child.
-
-        What has not ended by then fails with DrainingError.
-        """
+    async def stop(self) -> None:
+        """Take no more jobs and end the child. What has not ended fails with DrainingError."""
         self._is_stopping = True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                await self._idle.wait()
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait((self._keeper,))
@@ -149,46 +152,42 @@ class Worker:
             if self._running is not None:
                 self._child.kill()
             await self._bury(self._child)
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            waiting.fail(stopping())
-            self._end(waiting)
+        self._fail_waiting(stopping)
 
-    async def run(self, job: Job, timeout: float | None = None) -> JobResult:  # noqa: ASYNC109  # the error names it
+    async def run(self, job: Job) -> JobResult:
         """Run a job; its outputs are filled when this returns.
 
-        Raises DrainingError, OverloadedError (queue full), DeadlineExceededError (`timeout` seconds
-        passed, queue included), WorkerDiedError, what the engine raises, and InternalError for any
-        fault of the engine, whose story goes to the log under the same `error_id`.
+        Raises what `check_open` raises, WorkerDiedError, what the engine raises, and InternalError
+        for any fault of the engine, whose story goes to the log under the job's `request_id`.
         """
-        self._check_open()
-        pending = self._accept(_request(next(self._ids), job), job.regions)
-        timer = None
-        if timeout is not None:
-            timer = asyncio.get_running_loop().call_later(timeout, pending.expire, timeout)
+        self.check_open()
+        pending = self._accept(_request(next(self._ids), job), job.regions, job.request_id)
         try:
             done = await pending.outcome
         except BaseException:
             self._abandon(pending)
             raise
-        finally:
-            if timer is not None:
-                timer.cancel()
         return JobResult(done.steps, pending.sent_at - pending.queued_at, done.compute_seconds)
 
     async def forget(self, key: str) -> None:
         """Have the engine drop what it kept for `key`, after the jobs accepted before.
 
-        Cancelling does not take it back. Does nothing once the worker is stopping.
+        Cancelling does not take it back. Does nothing where there is no child to keep anything.
         """
-        if not self._is_stopping:
+        if not self._is_stopping and not self._unable.is_set():
             pending = self._accept(Forget(next(self._ids), key), set())
             with suppress(UnavailableError):  # what a child kept has gone with it
                 await asyncio.shield(pending.outcome)
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise what would keep a job from waiting for its turn.
+
+        DrainingError, WorkerDiedError if no child can be started, OverloadedError if too many wait.
+        """
         if self._is_stopping:
             raise stopping()
+        if self._unable.is_set():
+            raise self._no_child()
         if len(self._waiting) >= self._queue_limit:
             raise OverloadedError(
                 f"{len(self._waiting)} calls wait for the worker, and {self._queue_limit} may; "
@@ -197,11 +196,10 @@ class Worker:
                 retry_delay=RETRY_SECONDS,
             )
 
-    def _accept(self, request: Request, regions: set[Region]) -> Pending:
+    def _accept(self, request: Request, regions: set[Region], request_id: str = "") -> Pending:
         loop = asyncio.get_running_loop()
         frame = encode_frame(request)
-        pending = Pending(request, frame, regions, loop.create_future(), loop.time())
-        self._idle.clear()
+        pending = Pending(request, frame, regions, loop.create_future(), loop.time(), request_id)
         self._waiting.append(pending)
         self._send_next()
         return pending
@@ -217,7 +215,7 @@ class Worker:
         """Nobody waits for it any more: take it out of the queue, or bound how long it may run."""
         if pending in self._waiting:
             self._waiting.remove(pending)
-            self._end(pending)
+            pending.end()
         elif pending is self._running:
             loop = asyncio.get_running_loop()
             pending.runaway_timer = loop.call_later(self._abandon_seconds, self._kill_runaway)
@@ -232,10 +230,14 @@ class Worker:
             self._is_ready = False  # its answer may come yet, but nothing more is for it to do
             self._child.kill()
 
-    def _end(self, pending: Pending) -> None:
-        pending.end()
-        if self._running is None and not self._waiting:
-            self._idle.set()
+    def _fail_waiting(self, new_error: Callable[[], ConvserveError]) -> None:
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            waiting.fail(new_error())
+            waiting.end()
+
+    def _no_child(self) -> WorkerDiedError:
+        return unable(self._failure, MAX_BACKOFF_SECONDS)
 
     async def _keep_alive(self, child: ChildProcess) -> None:
         """Serve with this child, and with the next when it is lost, until cancelled."""
@@ -249,6 +251,8 @@ class Worker:
             self._arena, self._engine, self._threads, self._ready_seconds
         )
         self._is_ready = True
+        self._unable.clear()
+        self._able.set()
         self._send_next()
         return self._child
 
@@ -259,6 +263,10 @@ class Worker:
                 return await self._start_child()
             except WorkerDiedError as error:
                 _log.error("%s; another start in %.1f s", error, delay)
+                self._failure = error.message
+                self._able.clear()
+                self._unable.set()
+                self._fail_waiting(self._no_child)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, MAX_BACKOFF_SECONDS)
 
@@ -283,10 +291,10 @@ class Worker:
         if isinstance(reply, Done):
             pending.succeed(reply)
         else:
-            pending.fail(error_of(reply))
+            pending.fail(error_of(reply, pending.request_id))
         self._running = None
         self._send_next()
-        self._end(pending)
+        pending.end()
 
     async def _bury(self, child: ChildProcess) -> None:
         """End and reap the child. What it ran is lost with it; what waits, waits for the next."""
@@ -298,13 +306,13 @@ class Worker:
         if self._running is not None:
             lost, self._running = self._running, None
             lost.fail(stopping() if self._is_stopping else died(how))
-            self._end(lost)
+            lost.end()
 
 
 def _request(job_id: int, job: Job) -> Run:
     return Run(
         job_id,
-        encode_work(job.work),
+        job.work,
         tuple(PlacedTensor(p.spec, p.address) for p in job.tensors),
         tuple(PlacedTensor(p.spec, p.address) for p in job.outputs),
         job.key,

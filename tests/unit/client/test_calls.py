@@ -20,7 +20,7 @@ from convserve.operations import ConvInputGradient, Convolve
 from convserve.tensors import spec_from_message, wire_bytes
 from convserve.v1 import compute_service_pb2 as compute_pb2
 from convserve.v1 import planning_service_pb2 as planning_pb2
-from convserve_client import _networks, _operations
+from convserve_client import _networks, _operations, _signals
 
 from tests.fakes.answers import RECORD, inline, stream
 from tests.fakes.driver import ScriptedDriver
@@ -101,7 +101,7 @@ def test_the_weight_gradient_needs_one_number_per_axis_to_know_the_batch(kernel_
 
 def test_convolve_takes_lists() -> None:
     result, [(_, [request], _)] = run(
-        lambda s: _operations.convolve(s, [1, 2, 3], [0.5, 0.5], "same", "fft"), inline(output=Y)
+        lambda s: _signals.convolve(s, [1, 2, 3], [0.5, 0.5], "same", "fft"), inline(output=Y)
     )
     assert operation_from_message(request.header.operation) == Convolve("same", "fft")
     assert request.header.tensors[0].byte_count == 24
@@ -143,6 +143,14 @@ def test_results_too_large_for_one_message_go_through_a_stream() -> None:
     )
     assert [name for name, _, _ in sent] == ["RunInline", "Run"]
     np.testing.assert_array_equal(result, Y)
+
+
+@pytest.mark.parametrize(("stride", "name"), [(1, "Run"), (8, "RunInline"), ((1, 1), "Run")])
+def test_a_convolution_of_many_channels_expects_a_large_result(stride, name) -> None:
+    many = np.ones((20_000, 2, 3, 3), np.float16)
+    answer = stream(y=Y) if name == "Run" else inline(y=Y)
+    _, sent = run(lambda s: _operations.conv(s, X, many, stride=stride), answer)
+    assert [method for method, _, _ in sent] == [name]
 
 
 def test_a_damaged_chunk_is_asked_for_again() -> None:
@@ -258,7 +266,7 @@ def test_several_results_are_a_dict() -> None:
         (lambda s: _operations.conv(s, X, W, precision="best"), InvalidArgumentError, "precision"),
         (lambda s: _operations.pool(s, X, "min"), InvalidArgumentError, "kind"),
         (lambda s: _operations.pool(s, X, "avg", dilation=2), InvalidArgumentError, "dilation"),
-        (lambda s: _operations.convolve(s, X, X, "most"), InvalidArgumentError, "mode"),
+        (lambda s: _signals.convolve(s, X, X, "most"), InvalidArgumentError, "mode"),
         (lambda s: _networks.plan(s, ReLU(), (1, 2), training=True), UnsupportedError, "training"),
         (lambda s: _networks.run(s, ReLU(), X, {"input": X}), InvalidArgumentError, "weights"),
         (lambda s: _networks.plan(s, ReLU(), (1, "C", 2)), ShapeError, "input_shape"),

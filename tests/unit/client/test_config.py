@@ -12,7 +12,18 @@ def test_addresses(address: str) -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        *("", "localhost", ":1", "host:", "host:0", "host:65536", "host:-1", "host:x", "unix:"),
+        *(
+            "http://localhost:1",
+            "",
+            "localhost",
+            ":1",
+            "host:",
+            "host:0",
+            "host:65536",
+            "host:-1",
+            "host:x",
+            "unix:",
+        ),
         "unix:/" + "x" * 107,
     ],
 )

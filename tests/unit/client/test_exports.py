@@ -2,10 +2,15 @@ import inspect
 
 import convserve.layers
 import convserve_client as cs
+import numpy as np
 import pytest
-from convserve.errors import ConvserveError, error_classes
+from convserve.errors import ConvserveError, InternalError, error_classes
+from convserve.layers import ReLU
 from convserve.services import METHODS
-from convserve_client import _calls
+from convserve_client import _networks, _operations
+
+from tests.fakes.answers import loaded, unloaded
+from tests.fakes.driver import ScriptedDriver
 
 OPERATIONS = (
     "conv", "conv_transpose", "pool", "conv_input_gradient", "conv_weight_gradient", "convolve",
@@ -50,6 +55,18 @@ def test_methods_carry_the_documentation_of_their_flow() -> None:
     assert inspect.signature(cs.AsyncClient.conv).return_annotation == "Array"
 
 
-def test_every_rpc_has_its_exchange() -> None:
-    source = inspect.getsource(_calls)
-    assert [name for name in METHODS if f'"{name}"' not in source] == []
+def test_every_rpc_is_sent_by_some_method() -> None:
+    driver = ScriptedDriver([loaded("m-1"), unloaded(), *[InternalError("enough")] * 6])
+    session, small, large = driver.session(), np.ones((1, 1, 4)), np.ones((1, 1, 1 << 18))
+    driver.drive(driver.drive(_networks.load(session, ReLU())).close())
+    for flow in (
+        _operations.pool(session, small),
+        _operations.pool(session, large),
+        _networks.plan(session, ReLU(), (1, 2)),
+        _networks.models(session),
+        _networks.info(session),
+        _networks.devices(session),
+    ):
+        with pytest.raises(InternalError):
+            driver.drive(flow)
+    assert {name for name, _, _ in driver.sent} == set(METHODS)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from convserve.errors import (
+    DeadlineExceededError,
     FailedPreconditionError,
     InvalidArgumentError,
     ModelNotFoundError,
@@ -48,6 +49,40 @@ def test_a_lost_model_is_loaded_again_once() -> None:
     ]  # fmt: skip
     assert model.id == "m-2"
     assert driver.locks[0].held == 1
+
+
+def after(driver, seconds, answer):
+    """The answer, `seconds` after it was asked for."""
+
+    def respond(requests):
+        driver.clock.now += seconds
+        if isinstance(answer, Exception):
+            raise answer
+        return answer(requests)
+
+    return respond
+
+
+def test_the_timeout_bounds_the_call_with_its_reload() -> None:
+    driver, model = load_model()
+    driver.answer(after(driver, 4, GONE), after(driver, 3, loaded("m-2")), inline(conv1=X))
+    driver.drive(model.run(X, 10.0, None))
+    assert [timeout for _, _, timeout in driver.sent[1:]] == [10.0, 6.0, 3.0]
+
+
+def test_a_reload_that_uses_up_the_timeout_ends_the_call() -> None:
+    driver, model = load_model()
+    driver.answer(after(driver, 4, GONE), after(driver, 6, loaded("m-2")))
+    with pytest.raises(DeadlineExceededError, match="10 seconds"):
+        driver.drive(model.run(X, 10.0, None))
+
+
+def test_waiting_for_another_reload_counts() -> None:
+    driver, model = load_model()
+    call = model.run(X, 10.0, None)
+    call.send(None)
+    driver.clock.now += 4
+    assert call.throw(GONE).timeout == 6.0
 
 
 def test_a_model_lost_twice_is_an_error() -> None:

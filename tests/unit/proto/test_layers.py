@@ -1,5 +1,7 @@
 """Layers: every field is parsed once, at construction."""
 
+from itertools import count
+
 import numpy as np
 import pytest
 from convserve import layers as ly
@@ -14,6 +16,41 @@ def test_what_people_write_becomes_tuples():
     assert ly.Conv(4, 3, padding=((1, 2),)).padding == ((1, 2),)
     assert ly.Conv(4, [3, 5], padding=[[0, 1], [2, 3]]).padding == ((0, 1), (2, 3))
     assert ly.Conv(4, 3, padding="same").padding == "same"
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [1, 2],
+        np.array([1, 2]),
+        np.array([1, 2], np.uint8),
+        iter((1, 2)),
+        range(1, 3),
+        (np.int8(1), 2),
+    ],
+    ids=["list", "array", "bytes", "iterator", "range", "mixed"],
+)
+def test_any_integers_in_an_order_are_taken(sizes):
+    assert ly.Upsample(sizes).scale == (1, 2)
+
+
+def test_arrays_and_numbers_of_numpy_are_taken():
+    assert ly.Conv(4, np.array(3), padding=np.array([1, 2])).padding == ((1, 1), (2, 2))
+    assert ly.Pad(np.array([[0, 1], [2, 3]])).padding == ((0, 1), (2, 3))
+    assert ly.Dense(4, bias=np.False_).bias is False
+    assert ly.LeakyReLU(np.float32(0.5)).negative_slope == 0.5
+    assert type(ly.BatchNorm(np.float64(1)).eps) is float
+
+
+def test_an_iterable_without_an_end_is_refused():
+    with pytest.raises(InvalidLayerError) as caught:
+        ly.Conv(4, 3, stride=count(1))
+    assert caught.value.field == "stride"
+
+
+def test_a_class_of_no_kind_is_refused():
+    with pytest.raises(InvalidLayerError, match="Layer is not a kind of layer; use one of Conv, "):
+        ly.kind_of(ly.Layer())
 
 
 def test_layers_are_values():
@@ -51,7 +88,15 @@ def test_the_positional_order_is_the_promised_one():
         (lambda: ly.Conv(8, 3, name="input"), "name"),
         (lambda: ly.Conv(8, 3, name="a b"), "name"),
         (lambda: ly.Conv(8, 3, name="é"), "name"),
+        (lambda: ly.Conv(8, 3, stride={1, 2}), "stride"),
+        (lambda: ly.Conv(8, 3, stride=b"\1"), "stride"),
+        (lambda: ly.Conv(8, 3, padding={1: 2}), "padding"),
+        (lambda: ly.Conv(8, 3, padding_mode=np.array(["zeros"])), "padding_mode"),
         (lambda: ly.Conv(8, 3, inputs=()), "inputs"),
+        (lambda: ly.Conv(8, 3, inputs=5), "inputs"),
+        (lambda: ly.Pad(1, value=10**400), "value"),
+        (lambda: ly.ELU("1"), "alpha"),
+        (lambda: ly.ELU(True), "alpha"),
         (lambda: ly.ConvTranspose(8, 3, padding="causal"), "padding"),
         (lambda: ly.ConvTranspose(8, 3, output_padding=-1), "output_padding"),
         (lambda: ly.MaxPool(2, padding="full"), "padding"),

@@ -31,7 +31,7 @@ def test_a_graph_may_be_listed_in_any_order():
             ly.Tanh(name="b", inputs="a"),
         ]
     )
-    assert [layer.name for layer in network.ordered_layers] == ["a", "b", "sum"]
+    assert [network.layers[index].name for index in network.order] == ["a", "b", "sum"]
     assert network.outputs == ("sum",)
 
 
@@ -106,3 +106,22 @@ def test_wrong_data_is_refused_at_the_field(data, field):
     with pytest.raises((InvalidNetworkError, InvalidLayerError)) as caught:
         Network.from_dict(data)
     assert caught.value.field == field
+
+
+class Counted(str):
+    """A name that counts how often it is compared."""
+
+    __slots__ = ()
+    comparisons = 0
+
+    def __eq__(self, other):
+        Counted.comparisons += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_names_are_looked_up_and_not_searched_for():
+    names = [Counted(f"i{number}") for number in range(1000)]
+    Network([ly.ReLU(name=Counted(f"r{name}"), inputs=name) for name in names], inputs=names)
+    assert 0 < Counted.comparisons < 20 * len(names)

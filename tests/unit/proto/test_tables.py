@@ -150,6 +150,10 @@ def test_a_server() -> None:
         max_rank=32,
         max_layers=4096,
         max_call_seconds=600.0,
+        worker_memory_bytes=1 << 32,
+        max_request_bytes=2 << 20,
+        max_tensors=16384,
+        max_inputs=1024,
     )
     info = ServerInfo(version="1.2", engines=("cpu",), devices=(device,), limits=limits)
     text = info_text(info)

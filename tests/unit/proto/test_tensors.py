@@ -17,7 +17,6 @@ def travel(array, chunk_bytes=7):
     for message in chunks.chunk_messages([tensors.wire_bytes(array)], chunk_bytes):
         assembler.write(chunks.read_chunk(message))
     assembler.finish()
-    assert assembler.complete
     return result
 
 

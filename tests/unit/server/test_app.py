@@ -1,10 +1,17 @@
 import asyncio
+import os
 from contextlib import closing
+from pathlib import Path
 
 import grpc
 import pytest
 from convserve.chunks import CHUNK_BYTES
+from convserve.codec import network_to_message
+from convserve.layers import ReLU
+from convserve.networks import Network
+from convserve.tensors import TensorSpec, spec_to_message
 from convserve.v1 import compute_service_pb2 as pb2
+from convserve.v1 import planning_service_pb2
 from convserve_server import app
 from convserve_server.settings import Address, Settings
 from convserve_server.workers.arena import Arena
@@ -21,11 +28,14 @@ def settings(**changes):
 
 def test_the_server_tells_what_it_was_told():
     with closing(Arena(1 << 20)) as arena:
-        info = app.server_info(settings(threads=3, max_call_seconds=7.0), arena)
+        info = app.server_info(
+            settings(threads=3, max_call_seconds=7.0, worker_memory_bytes=3 << 20), arena
+        )
     assert info.engines == ("reference",)
     assert info.devices[0].thread_count == 3
     assert info.devices[0].memory_bytes == info.limits.tensor_pool_bytes == 1 << 20
     assert info.limits.max_call_seconds == 7.0
+    assert info.limits.worker_memory_bytes == 3 << 20
     assert info.limits.chunk_bytes == CHUNK_BYTES
 
 
@@ -63,3 +73,33 @@ def test_an_address_of_another_machine_is_refused():
 
     with pytest.raises(app.StartError, match=r"cannot listen on 192\.0\.2\.1:1"):
         asyncio.run(scenario())
+
+
+def test_it_is_told_to_stop_while_it_starts(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))  # where the child finds fakes
+    owner, ours = os.pipe()
+    os.close(ours)  # the owner has gone already
+    try:
+        never_ready = settings(engine="tests.fakes.engines:NeverReady", owner_fd=owner)
+        asyncio.run(app._serve(never_ready))
+    finally:
+        os.close(owner)
+
+
+def test_plans_tell_of_the_engine_that_would_run_them():
+    request = planning_service_pb2.PlanRequest(
+        network=network_to_message(Network([ReLU()])),
+        inputs=[spec_to_message(TensorSpec("", "float32", (1, 4)))],
+    )
+
+    def ask(address):
+        with grpc.insecure_channel(address) as channel:
+            return call(channel, "Plan", request)[0].plan.layers[0]
+
+    async def scenario():
+        async with app.running(settings()) as bound:
+            return await asyncio.to_thread(ask, bound.addresses[0])
+
+    layer = asyncio.run(scenario())
+    assert (layer.engine, layer.algorithm) == ("reference", "numpy")
+    assert layer.workspace_bytes > 0

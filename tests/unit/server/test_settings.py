@@ -11,6 +11,7 @@ def test_defaults_listen_on_loopback_only():
     assert str(value.metrics) == "127.0.0.1:9464"
     assert value.engine == "cpu"
     assert value.threads is None
+    assert value.tensor_pool_bytes == value.worker_memory_bytes
     assert 0 < value.tensor_pool_bytes <= settings.memory_limit_bytes() // 2
 
 
@@ -35,8 +36,12 @@ def test_every_flag_has_a_variable():
         "engine": "reference",
         "threads": "1",
         "tensor_pool_bytes": "64MiB",
+        "worker_memory_bytes": "1GiB",
         "queue_length": "0",
+        "max_calls": "7",
         "max_call_seconds": "1.5",
+        "stall_seconds": "2.5",
+        "model_idle_seconds": "0",
         "grace_seconds": "0",
         "abandon_seconds": "2",
         "log_level": "debug",

@@ -8,9 +8,9 @@ from convserve.operations import ConvInputGradient, ConvWeightGradient, operatio
 from convserve.plans import StepRecord
 from convserve.tensors import Array, empty
 
+from convserve_server.cache import ByteCache
 from convserve_server.engines.cpu import signals
 from convserve_server.engines.cpu.advice import FFT_ALGORITHMS, CpuAdvisor
-from convserve_server.engines.cpu.cache import ByteCache
 from convserve_server.engines.cpu.graph import Graph, build_graph
 from convserve_server.engines.cpu.sessions import Sessions
 from convserve_server.engines.cpu.stages import Stage, make_stages

@@ -10,7 +10,7 @@ from attrs import frozen
 from convserve.tensors import Array, TensorSpec, dtype_of, empty, wire_bytes
 from crc32c import crc32c
 
-from convserve_server.engines.cpu.cache import ByteCache
+from convserve_server.cache import ByteCache
 from convserve_server.engines.cpu.graph import Graph
 from convserve_server.engines.cpu.writer import onnx_type
 

@@ -74,6 +74,15 @@ def test_what_is_no_network(tmp_path, text) -> None:
         read_network(path)
 
 
+def test_a_file_of_another_kind_is_named_as_such(tmp_path) -> None:
+    picture = tmp_path / "net.json"
+    PIL.Image.new("L", (5, 4)).save(picture, "png")
+    with pytest.raises(InvalidArgumentError, match="not JSON"):
+        read_network(picture)
+    with pytest.raises(InvalidArgumentError, match=r"not a \.npy file"):
+        read_tensor(picture)
+
+
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("RGBA", 3), ("P", 3)])
 def test_pictures_become_channels_first(tmp_path, mode, channels) -> None:
     PIL.Image.new(mode, (5, 4)).save(tmp_path / "p.png")

@@ -1,3 +1,8 @@
+import signal
+import socket
+import subprocess
+import sys
+
 import pytest
 from convserve_client.cli import main
 
@@ -32,3 +37,16 @@ def test_the_environment_names_the_server(capsys, monkeypatch) -> None:
     monkeypatch.setenv("CONVSERVE_SERVER", "127.0.0.1:2")
     assert main(["info"]) == 1
     assert "127.0.0.1:2" in capsys.readouterr().err
+
+
+def test_an_interrupted_call_is_exit_code_130_and_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        command = [sys.executable, "-m", "convserve_client", "info", "--server", address]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            connection, _ = silent.accept()  # from now on the call waits for an answer
+            with connection:
+                process.send_signal(signal.SIGINT)
+                _, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (130, "convserve: error: interrupted\n")

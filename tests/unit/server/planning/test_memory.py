@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from convserve.layers import Add, Concat, Conv, Dense, ReLU
+from convserve.layers import Add, Concat, Conv, Dense, GlobalAvgPool, ReLU, Upsample
 from convserve.networks import Network
+from convserve.operations import Convolve
+from convserve.tensors import TensorSpec
+from convserve_server.planning.memory import working_bytes
+from convserve_server.planning.planner import compile_network, plan_operation
 
-from tests.planning import plan
+from tests.planning import FixedAdvisor, plan
 
 
 def test_a_chain_holds_two_activations_and_all_weights():
@@ -72,3 +76,38 @@ def test_an_empty_batch_needs_its_weights():
     planned = plan([Conv(8, 3, bias=False)], (0, 4, 10))
     assert planned.peak_memory_bytes == planned.weight_bytes == 8 * 4 * 3 * 4
     assert planned.mac_count == planned.layers[0].activation_bytes == 0
+
+
+def needed(network, *shape, workspace_bytes=0):
+    """What a worker needs for a network without weights, beside its input and its outputs."""
+    program = compile_network(network, [TensorSpec("input", "float32", shape)])
+    return working_bytes(program, FixedAdvisor(workspace_bytes))
+
+
+def test_a_worker_needs_room_for_intermediates_only():
+    assert needed(Network([ReLU()]), 1, 100) == 0
+    assert needed(Network([ReLU(), ReLU()]), 1, 100) == 400
+    assert needed(Network([ReLU() for _ in range(9)]), 1, 100) == 2 * 400
+    skip = Network([ReLU(name="a"), ReLU(), ReLU(), Add(inputs=("a", "relu2"))])
+    assert needed(skip, 1, 100) == 3 * 400
+
+
+def test_a_result_is_no_intermediate_even_if_others_read_it():
+    network = Network([ReLU(name="a"), ReLU(name="b"), ReLU(name="c")], outputs=("a", "c"))
+    assert needed(network, 1, 100) == 400
+
+
+def test_what_nobody_reads_is_an_intermediate_of_its_step():
+    network = Network([ReLU(name="unread"), ReLU(name="b", inputs="input")], outputs=("b",))
+    assert needed(network, 1, 100) == 400
+
+
+def test_the_workspace_is_added_where_it_is_needed():
+    assert needed(Network([ReLU(), ReLU()]), 1, 100, workspace_bytes=50) == 450
+    signals = [TensorSpec(name, "float32", (9,)) for name in ("a", "v")]
+    assert working_bytes(plan_operation(Convolve(), signals), FixedAdvisor(70)) == 70
+
+
+def test_an_intermediate_may_be_far_larger_than_what_comes_and_goes():
+    network = Network([Upsample(10_000), GlobalAvgPool()])
+    assert needed(network, 1, 1, 100, 100) == 4 * 10**12

@@ -27,7 +27,7 @@ from convserve.networks import Network
 from convserve.tensors import TensorSpec
 from convserve.v1 import plan_pb2
 from convserve_server.planning.planner import check_weight_names, compile_network, plan_network
-from convserve_server.planning.program import work_inputs, work_outputs, work_parameters
+from convserve_server.planning.program import work_outputs, work_parameters
 
 from tests.networks import resnet50
 from tests.planning import FixedAdvisor, plan
@@ -95,7 +95,7 @@ def test_merged_types_are_promoted():
 
 def test_program():
     program = compile_network(CHAIN, TENSORS)
-    assert work_inputs(program) == (TENSORS[0],)
+    assert program.inputs == (TENSORS[0],)
     assert work_outputs(program) == (TensorSpec("relu1", "float32", (2, 4, 6)),)
     assert work_parameters(program) == tuple(TENSORS[1:])
     conv, relu = program.steps

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convserve_server.planning.windows import Window, input_span, same_total, split
+from convserve_server.planning.windows import Window, same_total, split
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -67,17 +67,6 @@ def test_transposed_length_is_the_least_length_that_gives_the_windows(window):
         result, window.kernel_size, window.stride, window.dilation, window.low, window.high
     )
     assert back.count == window.length
-
-
-@exact
-@given(windows, st.integers(1, 8))
-def test_input_span_is_from_the_first_tap_to_the_last(window, count):
-    taps = {
-        i * window.stride + k * window.dilation
-        for i in range(count)
-        for k in range(window.kernel_size)
-    }
-    assert input_span(count, window.span, window.stride) == max(taps) - min(taps) + 1
 
 
 def test_sizes_beyond_64_bits_are_exact():

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -9,6 +10,7 @@ from convserve import errors
 from convserve_server.observability.logs import JsonFormatter
 from convserve_server.observability.metrics import Metrics
 from convserve_server.services.guard import Guard
+from google.rpc import status_pb2
 
 from tests.wire import error_of
 
@@ -42,6 +44,9 @@ class Faults:
     async def time_out(self, request, call):
         raise TimeoutError("some other time limit")
 
+    async def overflow(self, request, call):
+        return bytes((8 << 20) + 1)
+
     async def abort(self, request, call):
         await call.abort(grpc.StatusCode.NOT_FOUND, "gone")
 
@@ -49,21 +54,22 @@ class Faults:
 class Running:
     """A guarded server, its faults, and a channel to it."""
 
-    def __init__(self, max_call_seconds=60.0):
+    def __init__(self, **limits):
         self.metrics = Metrics()
         self.faults = Faults()
-        self.guard = Guard(self.metrics, max_call_seconds)
+        limits = {"max_call_seconds": 60.0, "stall_seconds": 60.0, "max_calls": 10, **limits}
+        self.guard = Guard(self.metrics, **limits)
         self.server = grpc.aio.server(interceptors=[self.guard])
         names = [name for name in vars(Faults) if not name.startswith("_")]
-        handlers = {n: self._handler(getattr(self.faults, n)) for n in names}
-        ours = {"Plan": self._handler(self.faults.wait)}
+        handlers = {n: self.handler(getattr(self.faults, n)) for n in names}
+        ours = {"Plan": self.handler(self.faults.wait)}
         self.server.add_generic_rpc_handlers([
             grpc.method_handlers_generic_handler("test", handlers),
             grpc.method_handlers_generic_handler("convserve.v1.PlanningService", ours),
         ])  # fmt: skip
 
     @staticmethod
-    def _handler(behaviour):
+    def handler(behaviour):
         return grpc.unary_unary_rpc_method_handler(behaviour, bytes, bytes)
 
     async def __aenter__(self):
@@ -76,13 +82,13 @@ class Running:
         await self.channel.close()
         await self.server.stop(None)
 
-    def call(self, path, seconds=30):
+    def call(self, path, seconds=30, data=b"data"):
         path = path if path.startswith("/") else f"/test/{path}"
-        return self.channel.unary_unary(path)(b"data", timeout=seconds)
+        return self.channel.unary_unary(path)(data, timeout=seconds)
 
-    async def refused(self, path, seconds=30):
+    async def refused(self, path, seconds=30, data=b"data"):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await self.call(path, seconds)
+            await self.call(path, seconds, data)
         return error_of(caught.value)
 
     def count(self, rpc, code):
@@ -145,9 +151,68 @@ def test_the_servers_deadline_ends_a_call_that_has_none():
     async def scenario(running):
         error = await running.refused("wait", seconds=None)
         assert type(error) is errors.DeadlineExceededError
-        assert "the server's limit is 0.05 s" in error.message
+        assert "the server's limit of 0.05 s" in error.message
 
     run(scenario, max_call_seconds=0.05)
+
+
+def test_the_callers_own_deadline_is_not_the_servers_limit():
+    class Context:
+        """A caller with a deadline, who hears of its passing."""
+
+        def peer(self):
+            return "test"
+
+        def time_remaining(self):
+            return 0.01
+
+        async def abort(self, code, details, trailers):
+            self.status = status_pb2.Status.FromString(dict(trailers)["grpc-status-details-bin"])
+
+    async def scenario(running):
+        async def find_handler(details):
+            return running.handler(running.faults.wait)
+
+        details = SimpleNamespace(method="/test/wait")
+        handler = await running.guard.intercept_service(find_handler, details)
+        context = Context()
+        await handler.unary_unary(b"data", context)
+        error = errors.from_status(context.status)
+        assert type(error) is errors.DeadlineExceededError
+        assert "its caller's own deadline of 0.01 s" in error.message
+
+    run(scenario)
+
+
+def test_more_calls_than_may_are_refused_and_side_calls_are_not():
+    async def scenario(running):
+        calls = []
+        for _ in range(2):
+            running.faults.started.clear()
+            calls.append(running.call(PLAN))
+            await running.faults.started.wait()
+        error = await running.refused(PLAN)
+        assert type(error) is errors.OverloadedError
+        assert "2 calls are in progress" in error.message
+        assert error.retry_delay
+        assert await running.call("echo") == b"data"
+        running.faults.go_on.set()
+        assert await asyncio.gather(*calls) == [b"data", b"data"]
+        assert await running.call(PLAN) == b"data"
+
+    run(scenario, max_calls=2)
+
+
+def test_a_message_too_large_either_way_is_refused_with_both_numbers():
+    async def scenario(running):
+        error = await running.refused("echo", data=bytes((2 << 20) + 1))
+        assert type(error) is errors.TooLargeError
+        assert error.metadata == {"value": str((2 << 20) + 1), "limit": str(2 << 20)}
+        error = await running.refused("overflow")
+        assert type(error) is errors.TooLargeError
+        assert error.metadata == {"value": str((8 << 20) + 1), "limit": str(8 << 20)}
+
+    run(scenario)
 
 
 def test_a_caller_that_gives_up_is_counted_so():

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import logging
 import os
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -12,11 +11,12 @@ from convserve.operations import Convolve
 from convserve.tensors import TensorSpec, array_over
 from convserve_server.planning.program import OperationStep
 from convserve_server.workers.arena import Arena, aligned_bytes, place
+from convserve_server.workers.messages import encode_work
 from convserve_server.workers.worker import Job, Worker
 
 REPOSITORY = Path(__file__).parents[4]
 A, V, OUTPUT = (TensorSpec(name, "float32", (5,)) for name in ("a", "v", "output"))
-WORK = OperationStep(Convolve(), (A, V), OUTPUT)
+WORK = encode_work(OperationStep(Convolve(), (A, V), OUTPUT))
 
 
 def in_loop(test):
@@ -49,7 +49,7 @@ def new_job(arena, key="", value=1.0, on_free=None):
     a, v, output = place((A, V, OUTPUT), region)
     array_over(a.view(), A)[...] = value
     array_over(v.view(), V)[...] = np.arange(5)
-    return Job(WORK, (a, v), (output,), key), region
+    return Job(WORK, (a, v), (output,), key, request_id="r-1"), region
 
 
 def sum_of(job):
@@ -57,11 +57,11 @@ def sum_of(job):
     return array_over(job.outputs[0].view(), OUTPUT).copy()
 
 
-async def run_once(arena, worker, key="", value=1.0, **options):
+async def run_once(arena, worker, key="", value=1.0):
     """Run one job in a region of its own; returns its output."""
     job, region = new_job(arena, key, value)
     with region:
-        await worker.run(job, **options)
+        await worker.run(job)
         return sum_of(job)
 
 
@@ -93,24 +93,6 @@ def fifo(directory, name="fifo"):
         yield gate
     finally:
         gate.release()
-
-
-@contextmanager
-def logged(words):
-    """An event that is set once the worker logs a message with these words."""
-    event = asyncio.Event()
-
-    def notice(record):
-        if words in record.getMessage():
-            event.set()
-        return True
-
-    logger = logging.getLogger("convserve_server.workers.worker")
-    logger.addFilter(notice)
-    try:
-        yield event
-    finally:
-        logger.removeFilter(notice)
 
 
 def open_descriptors():

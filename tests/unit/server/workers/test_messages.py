@@ -7,6 +7,7 @@ from convserve.layers import Conv, ReLU
 from convserve.operations import Convolve
 from convserve.plans import StepRecord
 from convserve.tensors import TensorSpec
+from convserve_server.cache import ByteCache
 from convserve_server.planning.program import OperationStep, Program, Step
 from convserve_server.workers import messages
 from convserve_server.workers.messages import (
@@ -95,5 +96,14 @@ def test_work_beyond_the_frame_limit_is_refused(monkeypatch):
 def test_work_comes_as_it_was_sent(work):
     data = encode_work(work)
     assert decode_work(data) == work
-    assert encode_work(work) is data  # remembered, not encoded again
     assert decode_work(bytes(bytearray(data))) is decode_work(data)
+
+
+def test_decoded_works_are_kept_by_their_bytes(monkeypatch):
+    data = encode_work(PROGRAM)
+    small = ByteCache(10 * len(data))
+    monkeypatch.setattr(messages, "_works", small)
+    assert decode_work(data) == PROGRAM
+    assert len(small) == 0  # it takes more than ten times its bytes
+    monkeypatch.setattr(messages, "_works", ByteCache(20 * len(data)))
+    assert decode_work(data) is decode_work(data)

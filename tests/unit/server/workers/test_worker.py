@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import select
 import signal
@@ -8,7 +9,6 @@ import sys
 import numpy as np
 import pytest
 from convserve.errors import (
-    DeadlineExceededError,
     DrainingError,
     InternalError,
     OverloadedError,
@@ -16,6 +16,7 @@ from convserve.errors import (
     TooLargeError,
     WorkerDiedError,
 )
+from convserve_server.observability.logs import JsonFormatter
 from convserve_server.workers.arena import Arena, NoRoomError
 from convserve_server.workers.process import ChildProcess
 
@@ -23,7 +24,6 @@ from tests.unit.server.workers.harness import (
     REPOSITORY,
     fifo,
     in_loop,
-    logged,
     new_job,
     open_descriptors,
     run_once,
@@ -46,7 +46,7 @@ async def test_a_job_fills_its_outputs():
     async with running_worker(threads=3) as (arena, worker):
         job, region = new_job(arena, value=2.0)
         with region:
-            result = await worker.run(job, timeout=60.0)
+            result = await worker.run(job)
             np.testing.assert_array_equal(sum_of(job), [3, 4, 5, 6, 7])
         (step,) = result.steps
         assert (step.engine, step.algorithm) == ("scripted", "3")
@@ -198,29 +198,6 @@ async def test_a_runaway_computation_is_killed_and_only_then_its_memory_is_free(
 
 
 @in_loop
-async def test_a_deadline_ends_a_waiting_job(tmp_path):
-    async with running_worker() as (arena, worker):
-        with fifo(tmp_path) as gate:
-            running = asyncio.create_task(run_once(arena, worker, gate.key))
-            await gate.reached()
-            with pytest.raises(DeadlineExceededError, match=r"still waited.* 0\.010 s"):
-                await run_once(arena, worker, "die:", timeout=0.01)
-            gate.release()
-            await running
-        assert worker.restarts == 0
-
-
-@in_loop
-async def test_a_deadline_ends_a_running_job(tmp_path):
-    async with running_worker(abandon_seconds=0.0) as (arena, worker):
-        with fifo(tmp_path) as gate:
-            with pytest.raises(DeadlineExceededError, match=r"still computing when its 0\.010 s"):
-                await run_once(arena, worker, gate.key, timeout=0.01)
-            await run_once(arena, worker)
-        assert worker.restarts == 1
-
-
-@in_loop
 async def test_an_error_of_the_engine_comes_back_whole():
     async with running_worker() as (arena, worker):
         with pytest.raises(ShapeError) as caught:
@@ -238,8 +215,11 @@ async def test_a_fault_of_the_engine_is_told_to_the_log_only(caplog):
         with pytest.raises(InternalError) as caught:
             await run_once(arena, worker, "break:/secret/path")
         assert "secret" not in str(caught.value)
-        assert "RuntimeError: /secret/path" in caplog.text
-        assert caught.value.metadata["error_id"] in caplog.text
+        assert caught.value.metadata["error_id"] == "r-1"
+        (record,) = [r for r in caplog.records if r.getMessage() == "fault of the engine"]
+        event = json.loads(JsonFormatter().format(record))
+        assert event["request_id"] == "r-1"
+        assert "RuntimeError: /secret/path" in event["story"]
         await run_once(arena, worker)
         assert worker.restarts == 0
 
@@ -273,26 +253,7 @@ async def test_forgetting_is_done_when_the_child_dies_of_it():
 
 
 @in_loop
-async def test_stopping_waits_for_accepted_jobs_and_refuses_new_ones(tmp_path):
-    async with running_worker() as (arena, worker):
-        pid = worker.pid
-        with fifo(tmp_path) as gate:
-            runs = [asyncio.create_task(run_once(arena, worker, gate.key))]
-            runs += [asyncio.create_task(run_once(arena, worker))]
-            await gate.reached()
-            stopping = asyncio.create_task(worker.stop(grace=600.0))
-            await asyncio.wait((stopping,), timeout=0)
-            with pytest.raises(DrainingError):
-                await run_once(arena, worker)
-            gate.release()
-            await asyncio.gather(*runs)
-        await stopping
-        assert not is_alive(pid)
-        assert not worker.is_ready
-
-
-@in_loop
-async def test_stopping_without_grace_fails_what_is_left_and_leaves_nothing(tmp_path):
+async def test_stopping_fails_what_is_left_and_leaves_nothing(tmp_path):
     before = open_descriptors()
     async with running_worker() as (arena, worker):
         pid = worker.pid
@@ -302,6 +263,8 @@ async def test_stopping_without_grace_fails_what_is_left_and_leaves_nothing(tmp_
             await worker.stop()
             for result in await asyncio.gather(*runs, return_exceptions=True):
                 assert isinstance(result, DrainingError)
+            with pytest.raises(DrainingError):
+                await run_once(arena, worker)
         assert not is_alive(pid)
         assert worker.pid is None
         await worker.stop()
@@ -327,19 +290,30 @@ async def test_a_child_that_is_never_ready_is_killed():
 
 
 @in_loop
-async def test_a_child_that_cannot_start_again_is_started_until_it_can(tmp_path, monkeypatch):
+async def test_jobs_fail_while_no_child_can_be_started(tmp_path, monkeypatch):
     library = tmp_path / "library"
     library.touch()
     monkeypatch.setenv("FAKE_LIBRARY", str(library))
     async with running_worker("NeedsLibrary") as (arena, worker):
-        with logged("another start in") as failed:
-            library.unlink()
-            with pytest.raises(WorkerDiedError):
-                await run_once(arena, worker, "die:")
-            await failed.wait()
-            assert (worker.is_ready, worker.pid) == (False, None)
-            library.touch()
+        await worker.until_able()
+        library.unlink()
+        lost = asyncio.create_task(run_once(arena, worker, "die:"))
+        waiting = asyncio.create_task(run_once(arena, worker))
+        forgetting = asyncio.create_task(worker.forget("weights"))
+        with pytest.raises(WorkerDiedError, match="while it computed this call"):
+            await lost
+        with pytest.raises(WorkerDiedError, match="nothing can be computed now") as caught:
+            await waiting
+        assert caught.value.retry_delay
+        await forgetting
+        await worker.until_unable()
+        assert worker.pid is None
+        with pytest.raises(WorkerDiedError, match=r"exited with code 1 before it was ready"):
             await run_once(arena, worker)
+        await worker.forget("weights")
+        library.touch()
+        await worker.until_able()
+        await run_once(arena, worker)
         assert worker.restarts == 1
 
 

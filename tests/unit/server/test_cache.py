@@ -1,4 +1,4 @@
-from convserve_server.engines.cpu.cache import ByteCache
+from convserve_server.cache import ByteCache
 
 
 def test_the_least_recently_used_goes_first():
