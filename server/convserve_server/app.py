@@ -119,7 +119,7 @@ async def running(settings: Settings) -> AsyncIterator[Bound]:
     async with AsyncExitStack() as stack:
         metrics = Metrics()
         metrics_address = _start_metrics(settings.metrics, metrics, stack)
-        arena = stack.enter_context(closing(Arena(settings.tensor_pool_bytes)))
+        arena = stack.enter_context(closing(_make_arena(settings.tensor_pool_bytes)))
         gate = Gate(arena, queue_limit=settings.queue_length)
         worker = Worker(
             arena,
@@ -161,6 +161,16 @@ async def running(settings: Settings) -> AsyncIterator[Bound]:
 def _options(settings: Settings) -> tuple[tuple[str, int], ...]:
     streams = settings.max_calls + SIDE_STREAMS  # so that the guard can tell who is too many
     return (*_OPTIONS, ("grpc.max_concurrent_streams", streams))
+
+
+def _make_arena(capacity_bytes: int) -> Arena:
+    try:
+        return Arena(capacity_bytes)
+    except OSError as error:
+        raise StartError(
+            f"a tensor pool of {capacity_bytes} bytes cannot be had: {error.strerror}; give a "
+            "smaller one with --tensor-pool-bytes"
+        ) from None
 
 
 def server_info(settings: Settings, arena: Arena) -> ServerInfo:

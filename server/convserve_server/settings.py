@@ -16,6 +16,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from convserve_server.engines import ENGINES
+
 VERSION = version("convserve-server")
 MAX_PORT = 65535
 _SIZE_UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
@@ -148,6 +150,12 @@ def _parse_seconds(minimum: float) -> Callable[[str], float]:
     return parse
 
 
+def _parse_engine(text: str) -> str:
+    if text not in ENGINES and ":" not in text:
+        raise ValueError(f"{text!r} is not one of {', '.join(ENGINES)}, nor module:Class")
+    return text
+
+
 def _parse_choice(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -188,7 +196,12 @@ _OPTIONS = (
         "HOST:PORT",
         "where Prometheus reads, or off (default: 127.0.0.1:9464)",
     ),
-    _Option("engine", str, "NAME", "what computes (default: cpu)"),
+    _Option(
+        "engine",
+        _parse_engine,
+        "NAME",
+        f"what computes: {', '.join(ENGINES)}, or module:Class (default: cpu)",
+    ),
     _Option("threads", _parse_count(1, 1024), "N", "threads that compute (default: usable cores)"),
     _Option(
         "tensor_pool_bytes",

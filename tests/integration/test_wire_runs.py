@@ -265,6 +265,19 @@ def test_a_caller_that_gives_up_in_mid_stream_gives_its_memory_back(channel, ser
     wait_until_free(server)
 
 
+def test_a_caller_that_leaves_while_results_come_is_no_fault_of_the_server(channel, server):
+    x = ones(1, 4, 1024, 1024)
+    messages = list(stream(header_of([ReLU()], {"input": x}), [x]))
+    faults = sum(event["event"] == "fault" for event in server.events)
+    for _ in range(8):
+        responses = method(channel, "Run")(iter(messages), timeout=60)
+        assert next(responses).WhichOneof("message") == "accepted"
+        next(responses)
+        responses.cancel()
+    wait_until_free(server)
+    assert sum(event["event"] == "fault" for event in server.events) == faults
+
+
 def test_a_sender_that_stalls_is_ended_by_its_deadline(channel, server):
     sends = threading.Event()
 
@@ -298,3 +311,10 @@ def test_every_call_is_counted(channel, server):
     assert metrics['convserve_calls_total{code="OK",rpc="Plan"}'] == before + 1
     assert metrics['convserve_received_bytes_total{rpc="Plan"}'] >= request.ByteSize()
     assert metrics["convserve_tensor_pool_bytes"] == 256 << 20
+
+
+def test_the_longest_layer_name_has_room_for_its_weights(channel):
+    layers, name = [Conv(1, 1, bias=False, name="n" * 128)], "n" * 128 + ".weight"
+    tensors = {"input": ones(1, 1, 4), name: ones(1, 1, 1)}
+    (response,) = call(channel, "RunInline", inline(layers, tensors))
+    assert response.outputs[0].name == "n" * 128

@@ -34,8 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _connect(options, read_settings()) as client:
             answer = COMMANDS[options.command](client, options)
         text = json.dumps(answer.document, indent=2) if options.json else answer.text
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None where standard output was closed at the start
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
     except ConvserveError as error:
         return _fail(str(error), EXIT_INPUT if isinstance(error, _INPUT_ERRORS) else EXIT_SERVER)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough

@@ -13,6 +13,7 @@ import grpc
 from attrs import frozen
 from convserve.errors import (
     BY_CODE,
+    CallCancelledError,
     ConvserveError,
     DeadlineExceededError,
     MalformedRequestError,
@@ -118,6 +119,8 @@ class Call:
         try:
             async with asyncio.timeout(self._stall_seconds):
                 yield
+        except grpc.aio.BaseError:  # how gRPC says that there is nobody to read from or write to
+            raise CallCancelledError("the caller has gone") from None
         except TimeoutError:
             raise DeadlineExceededError(
                 f"{what} on the stream for {self._stall_seconds:g} s, the longest pause that this "

@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 from attrs import frozen
 from convserve.errors import (
+    CallCancelledError,
     ConvserveError,
     DeadlineExceededError,
     DrainingError,
@@ -133,7 +134,8 @@ class Guard(grpc.aio.ServerInterceptor):
         finally:
             self._leave(call)
             self._record(call, error.code_name if error is not None else code, error)
-        await call.send_error(error)
+        if not isinstance(error, CallCancelledError):  # who has gone cannot be told
+            await call.send_error(error)
         return None
 
     async def _answer(self, call: Call, data: bytes | None) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import ParamSpec, TypeVar
 
@@ -15,7 +16,6 @@ from convserve.errors import (
     TooLargeError,
     error_at,
 )
-from convserve.layers.fields import NAME_PATTERN
 from convserve.networks import Network
 from convserve.plans import Device, RunOptions
 from convserve.tensors import TensorSpec, spec_from_message
@@ -42,6 +42,9 @@ BYTES_PER_TENSOR = 512  # about what a spec takes in Python objects
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# A layer's name, a dot, and a role such as `running_mean`.
+TENSOR_NAME_PATTERN = re.compile(r"[A-Za-z0-9_./-]{1,160}")
 
 
 @frozen
@@ -226,9 +229,9 @@ def read_specs(messages: Sequence[tensor_pb2.TensorSpec], path: str) -> tuple[Te
 
 
 def _check_name(name: str, taken: Iterable[str], path: str) -> None:
-    if not NAME_PATTERN.fullmatch(name):
+    if not TENSOR_NAME_PATTERN.fullmatch(name):
         raise InvalidArgumentError(
-            f"{name[:100]!r} is not a name: use 1 to 128 of A-Z a-z 0-9 _ . / -", field=path
+            f"{name[:200]!r} is not a name: use 1 to 160 of A-Z a-z 0-9 _ . / -", field=path
         )
     if name in taken:
         raise InvalidArgumentError(

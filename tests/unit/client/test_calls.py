@@ -164,6 +164,16 @@ def test_a_damaged_chunk_is_asked_for_again() -> None:
     np.testing.assert_array_equal(result, Y)
 
 
+def test_an_inline_answer_with_too_few_bytes_is_an_error() -> None:
+    def cut(requests):
+        (response,) = inline(y=Y)(requests)
+        response.data[0] = response.data[0][:-1]
+        return [response]
+
+    with pytest.raises(ByteCountError, match=rf"{Y.nbytes - 1}\D.*{Y.nbytes}"):
+        run(lambda s: _operations.pool(s, X), cut)
+
+
 def test_damage_twice_is_an_error() -> None:
     def damaged(requests):
         responses = stream(y=Y)(requests)

@@ -63,6 +63,13 @@ def test_an_overloaded_server_is_asked_until_the_deadline() -> None:
     assert [timeout for _, _, timeout in driver.sent] == [10.0, 6.0, 2.0]
 
 
+def test_no_attempt_begins_at_the_deadline() -> None:
+    driver = ScriptedDriver([OverloadedError("full", retry_delay=5.0)] * 3)
+    with pytest.raises(OverloadedError):
+        info(driver, timeout=10.0)
+    assert driver.pauses == [5.0]
+
+
 def test_refusals_do_not_use_up_the_retries_of_losses() -> None:
     driver = ScriptedDriver([OverloadedError("full", retry_delay=1.0), WorkerDiedError("lost")])
     with pytest.raises(IndexError):  # a third attempt, for which the script has no answer

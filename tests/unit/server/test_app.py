@@ -66,6 +66,15 @@ def test_what_cannot_start_leaves_nothing_behind():
         asyncio.run(scenario())
 
 
+def test_a_tensor_pool_that_cannot_be_had_is_refused():
+    async def scenario():
+        async with app.running(settings(tensor_pool_bytes=1 << 60)):
+            pytest.fail("it cannot start")
+
+    with pytest.raises(app.StartError, match="--tensor-pool-bytes"):
+        asyncio.run(scenario())
+
+
 def test_an_address_of_another_machine_is_refused():
     async def scenario():
         async with app.running(settings(listen=(Address("192.0.2.1", 1),))):

@@ -74,6 +74,7 @@ def test_every_flag_has_a_variable():
         (["--max-call-seconds", "nan"], "not a number of seconds"),
         (["--max-call-seconds", "0"], "from 0.001"),
         (["--log-level", "loud"], "not one of debug, info"),
+        (["--engine", "cuda"], "not one of reference, cpu"),
         (["--ready-fd", "999999"], "not an open file descriptor"),
         (["--owner-fd", "-1"], "not an open file descriptor"),
         (["--unknown"], "unrecognized arguments"),

@@ -226,6 +226,16 @@ def test_flops(layer, flops):
     assert plan_layer(layer, shape).flop_count == flops
 
 
+def test_flops_of_dense():
+    assert plan_layer(Dense(5), (2, 7)).flop_count == 2 * (2 * 5 * 7 + 5)
+    assert plan_layer(Dense(5, bias=False), (2, 7)).flop_count == 2 * 2 * 5 * 7
+
+
+def test_flops_of_conv_transpose():
+    layer = ConvTranspose(4, 3, stride=2)  # 6 positions to 13: 6 * 3 taps, and a bias each
+    assert plan_layer(layer, (1, 2, 6)).flop_count == 2 * (6 * 2 * 4 * 3) + 4 * 13
+
+
 def join(layer: Layer, *shapes: tuple[int, ...]):
     names = tuple("abc"[: len(shapes)])
     return plan(Network([layer], inputs=names), *shapes)

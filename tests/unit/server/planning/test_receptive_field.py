@@ -119,3 +119,10 @@ def test_branches_of_different_strides_are_noted():
     assert planned.receptive_field.size == (7,)
     assert len(planned.notes) == 1
     assert "joined" in planned.notes[0]
+
+
+def test_the_plan_shows_that_of_the_first_output():
+    network = Network([Conv(1, 3, name="a"), Conv(1, 3, name="b", inputs="a")], outputs=("a", "b"))
+    field = plan(network, (1, 1, 9)).receptive_field
+    assert field is not None
+    assert field.size == (3,)

@@ -15,16 +15,17 @@ from convserve_server.workers.messages import encode_work
 from convserve_server.workers.worker import Job, Worker
 
 REPOSITORY = Path(__file__).parents[4]
+LONGEST_TEST_SECONDS = 60
 A, V, OUTPUT = (TensorSpec(name, "float32", (5,)) for name in ("a", "v", "output"))
 WORK = encode_work(OperationStep(Convolve(), (A, V), OUTPUT))
 
 
 def in_loop(test):
-    """Run a coroutine function as a test."""
+    """Run a coroutine function as a test; one that waits in vain fails."""
 
     @functools.wraps(test)
     def run(*args, **kwargs):
-        asyncio.run(test(*args, **kwargs))
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), LONGEST_TEST_SECONDS))
 
     return run
 
