@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import grpc
@@ -62,6 +62,8 @@ class Call:
         self.stop_error: ConvserveError | None = None
         self._context = context
         self._deadline = deadline
+        self._pause: tuple[str, float] | None = None  # what it waits for, and until when
+        self._watch: asyncio.TimerHandle | None = None
         self._stall_seconds = stall_seconds
 
     def parse(self, data: bytes) -> Any:
@@ -83,8 +85,7 @@ class Call:
 
     async def read(self) -> Any:
         """The caller's next message; None after the last one."""
-        async with self._patience("nothing came"):
-            data = await self._context.read()
+        data = await self._patiently("nothing came", self._context.read())
         return None if data is grpc.aio.EOF else self.parse(data)
 
     def __aiter__(self) -> Call:
@@ -111,22 +112,39 @@ class Call:
     async def write(self, message: Any) -> None:
         """Send one message of a stream. Waits while the caller does not read."""
         data = self.serialize(message)
-        async with self._patience("nothing was read"):
-            await self._context.write(data)
+        await self._patiently("nothing was read", self._context.write(data))
 
-    @asynccontextmanager
-    async def _patience(self, what: str) -> AsyncIterator[None]:
+    async def _patiently(self, what: str, operation: Awaitable[Any]) -> Any:
+        """Wait for the caller, but not for longer than a pause may last."""
+        loop = asyncio.get_running_loop()
+        self._pause = (what, loop.time() + self._stall_seconds)
+        if self._watch is None:  # one timer for all messages: one for each would cost more than it
+            self._watch = loop.call_later(self._stall_seconds, self._check_pause)
         try:
-            async with asyncio.timeout(self._stall_seconds):
-                yield
+            return await operation
         except grpc.aio.BaseError:  # how gRPC says that there is nobody to read from or write to
             raise CallCancelledError("the caller has gone") from None
-        except TimeoutError:
-            raise DeadlineExceededError(
+        finally:
+            self._pause = None
+
+    def _check_pause(self) -> None:
+        loop = asyncio.get_running_loop()
+        what, end = self._pause or ("", loop.time() + self._stall_seconds)
+        if loop.time() < end:
+            self._watch = loop.call_at(end, self._check_pause)
+            return
+        self.stop(
+            DeadlineExceededError(
                 f"{what} on the stream for {self._stall_seconds:g} s, the longest pause that this "
                 "server allows; send and read without pauses",
                 metadata={"stall_seconds": self._stall_seconds},
-            ) from None
+            )
+        )
+
+    def close(self) -> None:
+        """Stop watching for pauses."""
+        if self._watch is not None:
+            self._watch.cancel()
 
     async def abort(self, code: grpc.StatusCode, details: str = "") -> NoReturn:
         """End the call with a status, as gRPC's context does."""

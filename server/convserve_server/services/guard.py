@@ -132,6 +132,7 @@ class Guard(grpc.aio.ServerInterceptor):
         except Exception as exception:
             error = _as_error(call, exception, limit if deadline.expired() else None)
         finally:
+            call.close()
             self._leave(call)
             self._record(call, error.code_name if error is not None else code, error)
         if not isinstance(error, CallCancelledError):  # who has gone cannot be told
