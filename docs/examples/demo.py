@@ -1,4 +1,4 @@
-"""The demo: plan two networks, filter a photograph, run a network on it. `make demo` runs this.
+"""The demo: plan two networks, filter a photograph, run a network. `make demo` runs this.
 
 Starts a server of its own on the CPU and stops it at the end. Writes pictures to `demo-output/`.
 """

@@ -70,7 +70,8 @@ def plan_network(
         _layer_plan(node, advice, sight, view)
         for node, advice, sight in zip(nodes, advices, sights, strict=True)
     )
-    notes = tuple(sight.note for sight in sights if sight.note)
+    remarks = [*(sight.note for sight in sights), *(advice.caveat for advice in advices)]
+    notes = tuple(dict.fromkeys(filter(None, remarks)))
     return _total(network, specs, layers, peak, device, notes)
 
 

@@ -51,12 +51,16 @@ Work: TypeAlias = Program | OperationStep
 
 @frozen
 class Advice:
-    """Which engine and algorithm would run a step, what it needs meanwhile, and why."""
+    """Which engine and algorithm would run a step, what it needs meanwhile, and why.
+
+    `caveat` says what is not exact about `workspace_bytes`; a plan notes it.
+    """
 
     engine: str
     algorithm: str
     workspace_bytes: int
     reason: str
+    caveat: str = ""
 
 
 class Advisor(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from attrs import evolve
 from convserve import layers
 from convserve.layers.fields import MAX_SPATIAL_RANK, Ints
 from convserve.operations import ConvInputGradient, Convolve, ConvWeightGradient, Correlate
@@ -21,6 +22,11 @@ _FLOAT32_OPERANDS = {
 FFT_ALGORITHMS = ("fft", "overlap_add")
 _FLOAT32_RESULTS = {"float16", "bfloat16", "float32"}
 _NOT_COUNTED = "what else it needs is managed by ONNX Runtime (not counted)"
+_CAVEATS = {
+    "onnxruntime": "what ONNX Runtime needs for itself is not counted in the peak",
+    "fft": "the memory of FFTs is estimated",
+    "overlap_add": "the memory of FFTs is estimated",
+}
 
 # ONNX Runtime's transposed convolution makes the columns of a whole sample at once.
 TRANSPOSED_COLUMN_BYTES = 32 << 20
@@ -39,6 +45,10 @@ class CpuAdvisor:
 
     def advise(self, step: Step | OperationStep, *, fft: bool = True) -> Advice:
         """The engine, algorithm, working memory and reason; without `fft`, for values it spoils."""
+        advice = self._choose(step, fft)
+        return evolve(advice, caveat=_CAVEATS.get(advice.algorithm, ""))
+
+    def _choose(self, step: Step | OperationStep, fft: bool) -> Advice:
         if isinstance(step, OperationStep):
             if isinstance(step.operation, ConvInputGradient | ConvWeightGradient):
                 return self._choose_gradient(step, step.operation)

@@ -33,9 +33,10 @@ class ReferenceAdvisor:
         """The engine, and an estimate of its working memory."""
         is_complex = dtype_of(step.output.dtype).kind == "c"
         size = 16 if is_complex else 8  # complex128, or float64 and int64
-        reason = "NumPy, one pass per tap in the widest type; memory is estimated"
+        reason = "NumPy, one pass per tap in the widest type"
         count = _COPIES * sum(math.prod(shape) for shape in _shapes(step))
-        return Advice("reference", "numpy", size * count, reason)
+        caveat = "the reference engine's memory is estimated"
+        return Advice("reference", "numpy", size * count, reason, caveat)
 
 
 def _shapes(step: Step | OperationStep) -> tuple[Shape, ...]:

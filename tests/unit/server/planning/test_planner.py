@@ -26,6 +26,7 @@ from convserve.layers import (
 from convserve.networks import Network
 from convserve.tensors import TensorSpec
 from convserve.v1 import plan_pb2
+from convserve_server.engines.cpu.advice import CpuAdvisor
 from convserve_server.planning.planner import check_weight_names, compile_network, plan_network
 from convserve_server.planning.program import work_outputs, work_parameters
 
@@ -281,3 +282,12 @@ def test_a_weight_with_the_name_of_a_layer_is_refused():
     with pytest.raises(InvalidNetworkError, match=r"'a\.weight'") as caught:
         check_weight_names(network, [])
     assert caught.value.field == "layers[1].name"
+
+
+def test_what_is_not_exact_is_noted_once():
+    notes = plan_network(
+        Network([Conv(2, 3), ReLU()]),
+        [TensorSpec("", "float32", (1, 2, 8, 8))],
+        advisor=CpuAdvisor(1),
+    ).notes
+    assert notes == ("what ONNX Runtime needs for itself is not counted in the peak",)
