@@ -57,8 +57,6 @@ class Endpoint:
         options: list[tuple[str, Any]] = [
             ("grpc.max_receive_message_length", MAX_RECEIVE_BYTES),
             ("grpc.max_send_message_length", -1),
-            # How much of a stream may be on its way before it is asked for: results come faster.
-            ("grpc.http2.lookahead_bytes", 8 << 20),
             # An address that does not answer is given up after this, not after 20 seconds.
             ("grpc.min_reconnect_backoff_ms", CONNECT_MILLISECONDS),
             ("grpc.initial_reconnect_backoff_ms", 100),
