@@ -9,6 +9,7 @@ ConvserveError
 │   ├── DTypeError                                an element type that does not fit
 │   ├── ByteCountError                            declared and received bytes differ
 │   ├── InlineTooLargeError                       too large for one message: use a stream
+│   ├── AreaTooSmallError                         results do not fit the area given for them
 │   └── MalformedRequestError                     bytes that are not the message
 ├── ResourceExhaustedError
 │   ├── OverloadedError                           too much right now: retry after `retry_delay`
@@ -20,9 +21,11 @@ ConvserveError
 │   └── UnreachableError                          no server answers at the address
 ├── NotFoundError
 │   ├── ModelNotFoundError                        no such resident model: load it again
+│   ├── LeaseNotFoundError                        no such lease of shared memory: ask for another
 │   └── DeviceNotFoundError                       no such device or profile
 ├── FailedPreconditionError
-│   └── TensorMissingError                        a tensor named by digest is not there
+│   ├── TensorMissingError                        tensors named by digest are not there: send them
+│   └── NotLocalError                             the server shares no memory with this caller
 ├── UnsupportedError                              legal, but not done by this server
 ├── ChecksumError                                 bytes were damaged on the way
 ├── UnauthenticatedError                          no valid credential
@@ -127,6 +130,12 @@ class InlineTooLargeError(InvalidArgumentError):
     reason = "INLINE_TOO_LARGE"
 
 
+class AreaTooSmallError(InvalidArgumentError):
+    """The results need more shared memory than the call gives: `metadata["planned_bytes"]`."""
+
+    reason = "AREA_TOO_SMALL"
+
+
 class MalformedRequestError(InvalidArgumentError):
     """The bytes are not the message that the method takes."""
 
@@ -196,6 +205,12 @@ class ModelNotFoundError(NotFoundError):
     reason = "MODEL_NOT_FOUND"
 
 
+class LeaseNotFoundError(NotFoundError):
+    """No such lease of shared memory: its stream has ended, or the server restarted."""
+
+    reason = "LEASE_NOT_FOUND"
+
+
 class DeviceNotFoundError(NotFoundError):
     """No such device or profile."""
 
@@ -210,9 +225,19 @@ class FailedPreconditionError(ConvserveError):
 
 
 class TensorMissingError(FailedPreconditionError):
-    """A tensor that the call names by digest is not on the server."""
+    """Tensors that the call names by digest are not on the server.
+
+    `metadata["missing"]` has their positions, such as `0-3,7`, and `metadata["count"]` how many
+    they are: a long list is cut.
+    """
 
     reason = "TENSOR_MISSING"
+
+
+class NotLocalError(FailedPreconditionError):
+    """The server shares no memory with this caller: tensors must be sent."""
+
+    reason = "NOT_LOCAL"
 
 
 class UnsupportedError(ConvserveError):

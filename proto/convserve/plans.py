@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from attrs import frozen
+from attrs import Attribute, field, frozen
 
+from convserve.errors import InvalidArgumentError
 from convserve.layers import Layer
 from convserve.tensors import SYMBOLIC_BATCH, Shape, TensorSpec
 
@@ -124,7 +125,9 @@ class CallRecord:
     queue_seconds: float = 0.0
     compute_seconds: float = 0.0
     encode_seconds: float = 0.0
+    transfer_seconds: float = 0.0
     batch_size: int = 1
+    tile_count: int = 1
 
 
 @frozen(kw_only=True)
@@ -154,6 +157,7 @@ class Limits:
     max_request_bytes: int
     max_tensors: int
     max_inputs: int
+    max_lease_bytes: int = 0
 
 
 @frozen(kw_only=True)
@@ -178,11 +182,28 @@ class ModelInfo:
     outputs: tuple[str, ...] = ()
 
 
+MAX_PRIORITY = 100
+
+
+def _check_priority(_: object, attribute: Attribute[int], value: int) -> None:
+    if not -MAX_PRIORITY <= value <= MAX_PRIORITY:
+        raise InvalidArgumentError(
+            f"{value} is not from -{MAX_PRIORITY} to {MAX_PRIORITY}",
+            field=attribute.name,
+            metadata={"value": value, "limit": MAX_PRIORITY},
+        )
+
+
 @frozen(kw_only=True)
 class RunOptions:
-    """How to run: where, the least precision, the layout of inputs and outputs."""
+    """How to run: where, the least precision, the layout of inputs and outputs.
+
+    `batch_invariant` keeps a call from being computed together with others; of calls that wait,
+    those of higher `priority` (-100 to 100) go first.
+    """
 
     device: str = ""
     precision: str = "strict"
     layout: str = "channels_first"
     batch_invariant: bool = False
+    priority: int = field(default=0, validator=_check_priority)

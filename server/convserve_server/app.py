@@ -38,13 +38,16 @@ from convserve_server.services.bounds import (
     MAX_REQUEST_BYTES,
     MAX_TENSORS,
 )
-from convserve_server.services.compute import ComputeService
 from convserve_server.services.guard import Guard
 from convserve_server.services.handlers import handlers_of
 from convserve_server.services.health import SERVING, follow, set_health
+from convserve_server.services.info import InfoService
+from convserve_server.services.leases import LeaseService
 from convserve_server.services.models import ModelStore
 from convserve_server.services.planning import PlanningService
 from convserve_server.services.requests import RequestReader
+from convserve_server.services.residents import ModelService
+from convserve_server.services.runs import RunService
 from convserve_server.settings import VERSION, Address, Settings, usable_threads
 from convserve_server.workers.arena import Arena
 from convserve_server.workers.worker import Worker
@@ -140,11 +143,13 @@ async def running(settings: Settings) -> AsyncIterator[Bound]:
         info = server_info(settings, arena)
         advisor = load_advisor(settings.engine, settings.threads)
         reader = RequestReader(info.devices, advisor, settings.worker_memory_bytes)
-        planning = PlanningService(advisor, reader, info.devices)
-        compute = ComputeService(
+        runs = RunService(
             info=info, reader=reader, gate=gate, worker=worker, models=models, metrics=metrics
         )
-        health_servicer = _add_services(server, planning, compute)
+        residents = ModelService(reader, gate, models)
+        compute = (runs, residents, LeaseService(), InfoService(info))
+        planning = (PlanningService(advisor, reader, info.devices),)
+        health_servicer = _add_services(server, (compute, planning))
         addresses = tuple(_listen(server, address, stack) for address in settings.listen)
         stack.push_async_callback(server.stop, LAST_BYTES_SECONDS)
         stack.push_async_callback(models.close)  # after the worker's end: it waits for no restart
@@ -238,11 +243,11 @@ async def _start_worker(worker: Worker) -> None:
 
 
 def _add_services(
-    server: grpc.aio.Server, planning: PlanningService, compute: ComputeService
+    server: grpc.aio.Server, servicers: tuple[tuple[object, ...], ...]
 ) -> health.aio.HealthServicer:
-    """Add convserve's services, health and reflection."""
-    for service, servicer in zip(SERVICES, (compute, planning), strict=True):  # sorted by name
-        server.add_generic_rpc_handlers([handlers_of(servicer, service)])
+    """Add convserve's services, in the order of their names, health and reflection."""
+    for service, parts in zip(SERVICES, servicers, strict=True):
+        server.add_generic_rpc_handlers([handlers_of(service, *parts)])
     health_servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)

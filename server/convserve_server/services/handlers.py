@@ -8,18 +8,24 @@ import grpc
 from convserve.services import METHODS, Method, parser, serialize
 
 
-def handlers_of(servicer: object, service: str) -> grpc.GenericRpcHandler:
+def handlers_of(service: str, *servicers: object) -> grpc.GenericRpcHandler:
     """The handlers of one service, such as `convserve.v1.PlanningService`.
 
-    Each rpc is the servicer's method of the same name in snake case: `RunInline` is `run_inline`.
-    A method is a coroutine function of (request, call), or (call,) messages and call, for streams.
+    Each rpc is a method of the same name in snake case, of one of the servicers: `RunInline` is
+    `run_inline`. A method is a coroutine function of (request, call), or (call,) messages and call,
+    for streams.
     """
     methods = {
-        name: _handler(method, getattr(servicer, _snake_case(name)))
+        name: _handler(method, _find(_snake_case(name), servicers))
         for name, method in METHODS.items()
         if method.service == service
     }
     return grpc.method_handlers_generic_handler(service, methods)
+
+
+def _find(name: str, servicers: tuple[object, ...]) -> Any:
+    (behaviour,) = (getattr(each, name) for each in servicers if hasattr(each, name))
+    return behaviour
 
 
 def _handler(method: Method, behaviour: Any) -> grpc.RpcMethodHandler[Any, Any]:

@@ -1,14 +1,15 @@
-"""ComputeService: decodes, reserves memory, has the worker compute, and sends what came out."""
+"""Run and RunInline: decode, reserve memory, have the worker compute, and send what came out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from attrs import frozen
 from convserve.codec import to_message
 from convserve.errors import ByteCountError, InlineTooLargeError
-from convserve.plans import CallRecord, ModelInfo, ServerInfo
+from convserve.plans import CallRecord, ServerInfo
 from convserve.tensors import check_bools, spec_to_message
 from convserve.v1 import compute_service_pb2 as pb2
 
@@ -44,8 +45,8 @@ class Run:
         )
 
 
-class ComputeService:
-    """The rpcs of `convserve.v1.ComputeService`."""
+class RunService:
+    """The rpcs that compute."""
 
     def __init__(
         self,
@@ -104,51 +105,6 @@ class ComputeService:
         response.summary.CopyFrom(self._record(request, result, call))
         return response
 
-    async def load_model(self, _: Call, call: Call) -> pb2.LoadModelResponse:
-        """Header, chunks in; the weights stay where they were put."""
-        with call.stage("decode"):
-            header = await read_header(call)
-            request = await self._reader.read_load(header)
-        byte_count = aligned_bytes(request.weights)
-        await self._models.claim(byte_count)
-        region: Region | None = None
-        try:
-            region = await self._reserve(byte_count, call, lasting=True)
-            placements = place(request.weights, region)
-            with call.stage("decode"):
-                await receive_tensors(call, placements)
-            model = self._models.add(
-                request.network, request.options, request.header_bytes, placements, region
-            )
-        except BaseException:  # a cancelled call too must give back what it holds
-            if region is not None:
-                region.release()
-            self._models.unclaim(byte_count)
-            raise
-        return pb2.LoadModelResponse(model=_model_message(model.info))
-
-    async def unload_model(
-        self, message: pb2.UnloadModelRequest, call: Call
-    ) -> pb2.UnloadModelResponse:
-        """Returns once the memory is free."""
-        await self._models.unload(message.model_id)
-        return pb2.UnloadModelResponse()
-
-    async def list_models(
-        self, message: pb2.ListModelsRequest, call: Call
-    ) -> pb2.ListModelsResponse:
-        """A page of the resident models, oldest first."""
-        models, token = self._models.page(message.page_size, message.page_token)
-        return pb2.ListModelsResponse(
-            models=[_model_message(model) for model in models], next_page_token=token
-        )
-
-    async def get_server_info(
-        self, message: pb2.GetServerInfoRequest, call: Call
-    ) -> pb2.GetServerInfoResponse:
-        """What the server is and allows."""
-        return to_message(self._info, pb2.GetServerInfoResponse())
-
     @contextmanager
     def _model_of(self, header: pb2.RunHeader) -> Iterator[Model | None]:
         """The model that a header names, kept until the block ends; None if it names none."""
@@ -158,9 +114,9 @@ class ComputeService:
         with self._models.use(header.model_id) as model:
             yield model
 
-    async def _reserve(self, byte_count: int, call: Call, *, lasting: bool = False) -> Region:
+    async def _reserve(self, byte_count: int, call: Call) -> Region:
         with call.stage("queue"):
-            return await self._gate.reserve(byte_count, lasting=lasting)
+            return await self._gate.reserve(byte_count)
 
     async def _compute(self, run: Run, call: Call) -> JobResult:
         result = await self._worker.run(run.job(call.request_id))
@@ -186,12 +142,15 @@ class ComputeService:
             )
 
     def _record(self, request: Request, result: JobResult, call: Call) -> pb2.CallRecord:
+        seconds: dict[str, Any] = {
+            f"{stage}_seconds": duration for stage, duration in call.stages.items()
+        }
         record = CallRecord(
             request_id=call.request_id,
             device=self._info.devices[0].name,
             steps=result.steps,
             batch_size=request.batch_size,
-            **{f"{stage}_seconds": seconds for stage, seconds in call.stages.items()},
+            **seconds,
         )
         return to_message(record, pb2.CallRecord())
 
@@ -215,7 +174,3 @@ def _fill(placements: Sequence[Placement], data: Sequence[bytes]) -> None:
             )
         check_bools(spec, memoryview(values), path)
         placement.view()[:] = values
-
-
-def _model_message(model: ModelInfo) -> pb2.Model:
-    return to_message(model, pb2.Model())
