@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test check bench proto clean
+.PHONY: install demo test check bench soak proto clean
 
 install: $(STAMP)
 
@@ -31,8 +31,14 @@ check: install
 	@changed="$$(git status --porcelain -- proto/convserve/v1)"; \
 	  test -z "$$changed" || { echo "make proto changed:"; echo "$$changed"; exit 1; }
 
+# PEERS is a virtual environment of tests/benchmarks/peers/README.md; JSON is a file to write;
+# NAMES are of tests/benchmarks/README.md; QUICK=1 is for a look.
 bench: install
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks $(NAMES) $(if $(QUICK),--quick) \
+	  $(if $(PEERS),--peers $(PEERS)) $(if $(JSON),--json $(JSON))
+
+soak: install
+	$(BIN)/python -m tests.load.soak --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
 
 # The generator's version is pinned in dev-requirements.txt, so that this leaves no diff.
 proto: install

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 import numpy as np
-from convserve.chunks import Assembler
+from convserve.chunks import Assembler, Chunk
 from convserve.codec import network_to_message
 from convserve.errors import ConvserveError, from_status
 from convserve.layers import Layer
@@ -130,7 +130,8 @@ def arrays_of_stream(responses: Sequence[pb2.RunResponse]) -> dict[str, Array]:
     arrays = [empty(spec) for spec in specs]
     assembler = Assembler(specs, [wire_bytes(array) for array in arrays])
     for response in rest:
-        assembler.write(response.chunk)
+        piece = response.chunk
+        assembler.write(Chunk(piece.tensor, piece.offset, piece.data, piece.crc32c))
     assembler.finish()
     return {spec.name: array for spec, array in zip(specs, arrays, strict=True)}
 

@@ -20,6 +20,7 @@ Every error is a `ConvserveError`; `convserve.errors` shows the tree.
 from convserve import __version__
 from convserve import layers as _layers
 from convserve.errors import (
+    AreaTooSmallError,
     ByteCountError,
     CallCancelledError,
     ChecksumError,
@@ -34,9 +35,11 @@ from convserve.errors import (
     InvalidArgumentError,
     InvalidLayerError,
     InvalidNetworkError,
+    LeaseNotFoundError,
     MalformedRequestError,
     ModelNotFoundError,
     NotFoundError,
+    NotLocalError,
     OverloadedError,
     QuotaError,
     ResourceExhaustedError,
@@ -70,6 +73,7 @@ from convserve_client._connect import connect, connect_async, local
 
 __all__ = [
     "TLS",
+    "AreaTooSmallError",
     "AsyncClient",
     "AsyncModel",
     "ByteCountError",
@@ -90,6 +94,7 @@ __all__ = [
     "InvalidLayerError",
     "InvalidNetworkError",
     "LayerPlan",
+    "LeaseNotFoundError",
     "Limits",
     "MalformedRequestError",
     "Model",
@@ -97,6 +102,7 @@ __all__ = [
     "ModelNotFoundError",
     "Network",
     "NotFoundError",
+    "NotLocalError",
     "OverloadedError",
     "Plan",
     "QuotaError",

@@ -37,6 +37,16 @@ def check_count(value: SupportsIndex, field: str, low: int) -> int:
     return count
 
 
+def check_integer(value: SupportsIndex, field: str) -> int:
+    """The value as a Python int, if it is an integer."""
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise _wrong(value, "an integer", field)
+
+
 def check_seconds(value: float, field: str = "timeout") -> float:
     """The value as a Python float, if it is a number of seconds that a call can wait."""
     is_number = isinstance(value, Real) and not isinstance(value, bool)

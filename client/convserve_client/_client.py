@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from functools import update_wrapper
 from inspect import Parameter, signature
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
 
 from convserve.plans import CallRecord
 
@@ -20,11 +20,13 @@ from convserve_client._results import Out
 from convserve_client._retries import Policy
 from convserve_client._run import Inputs
 from convserve_client._session import Session
+from convserve_client._shared import leases_at
 from convserve_client._transport import AsyncTransport, Endpoint, Transport
 
 P = ParamSpec("P")
 T = TypeVar("T")
 M = TypeVar("M", bound=Callable[..., Any])
+Loaded: TypeAlias = _networks.Resident | _networks.Served
 
 
 def _blocking(
@@ -46,21 +48,21 @@ def _awaiting(
 
 
 def _blocking_load(
-    flow: Callable[Concatenate[Session, P], Flow[_networks.Resident]],
+    flow: Callable[Concatenate[Session, P], Flow[Loaded]],
 ) -> Callable[Concatenate[Client, P], Model]:
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Model:
-        resident = self._transport.drive(flow(self._session, *args, **kwargs))
-        return Model(self._transport, resident)
+        loaded = self._transport.drive(flow(self._session, *args, **kwargs))
+        return Model(self._transport, loaded)
 
     return _described(method, flow, "Model")
 
 
 def _awaiting_load(
-    flow: Callable[Concatenate[Session, P], Flow[_networks.Resident]],
+    flow: Callable[Concatenate[Session, P], Flow[Loaded]],
 ) -> Callable[Concatenate[AsyncClient, P], Awaitable[AsyncModel]]:
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncModel:
-        resident = await self._transport.drive(flow(self._session, *args, **kwargs))
-        return AsyncModel(self._transport, resident)
+        loaded = await self._transport.drive(flow(self._session, *args, **kwargs))
+        return AsyncModel(self._transport, loaded)
 
     return _described(method, flow, "AsyncModel")
 
@@ -84,10 +86,17 @@ class Client:
     """
 
     def __init__(
-        self, endpoint: Endpoint, timeout: float, policy: Policy, server: LocalServer | None = None
+        self,
+        endpoint: Endpoint,
+        timeout: float,
+        policy: Policy,
+        server: LocalServer | None = None,
+        *,
+        priority: int = 0,
     ) -> None:
         self._endpoint = endpoint
-        self._session = Session(timeout, policy, threading.Lock)
+        leases = leases_at(endpoint.address, threading.Lock())
+        self._session = Session(timeout, policy, threading.Lock, priority=priority, leases=leases)
         self._transport = Transport(endpoint)
         self._server = server
 
@@ -106,6 +115,7 @@ class Client:
     plan = _blocking(_networks.plan)
     run = _blocking(_networks.run)
     load = _blocking_load(_networks.load)
+    model = _blocking_load(_networks.model)
     models = _blocking(_networks.models)
     info = _blocking(_networks.info)
     devices = _blocking(_networks.devices)
@@ -120,6 +130,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connection, and end the server that `local` started. Safe to repeat."""
+        self._session.close()
         self._transport.close()
         if self._server is not None:
             self._server.stop()
@@ -146,9 +157,12 @@ class AsyncClient:
     methods, their arguments and errors are those of `Client`.
     """
 
-    def __init__(self, endpoint: Endpoint, timeout: float, policy: Policy) -> None:
+    def __init__(
+        self, endpoint: Endpoint, timeout: float, policy: Policy, *, priority: int = 0
+    ) -> None:
         self._endpoint = endpoint
-        self._session = Session(timeout, policy, asyncio.Lock)
+        leases = leases_at(endpoint.address, asyncio.Lock())
+        self._session = Session(timeout, policy, asyncio.Lock, priority=priority, leases=leases)
         self._transport = AsyncTransport(endpoint)
 
     @property
@@ -166,6 +180,7 @@ class AsyncClient:
     plan = _awaiting(_networks.plan)
     run = _awaiting(_networks.run)
     load = _awaiting_load(_networks.load)
+    model = _awaiting_load(_networks.model)
     models = _awaiting(_networks.models)
     info = _awaiting(_networks.info)
     devices = _awaiting(_networks.devices)
@@ -176,6 +191,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connection. Safe to repeat."""
+        self._session.close()
         await self._transport.close()
 
     async def __aenter__(self) -> Self:
@@ -194,12 +210,12 @@ class AsyncClient:
 
 
 class Model:
-    """A network resident on the server with its weights; from `Client.load`.
+    """A network resident on the server with its weights; from `Client.load` or `Client.model`.
 
     Any number of threads may call it at once. Use it in a `with` block, or close it.
     """
 
-    def __init__(self, transport: Transport, resident: _networks.Resident) -> None:
+    def __init__(self, transport: Transport, resident: Loaded) -> None:
         self._transport = transport
         self._resident = resident
 
@@ -213,7 +229,7 @@ class Model:
         return self._transport.drive(self._resident.run(x, timeout, out))
 
     def close(self) -> None:
-        """Free it on the server. Safe to repeat, and when the server has gone."""
+        """Free it on the server if it came from `load`. Safe to repeat, and with no server left."""
         self._transport.drive(self._resident.close())
 
     def __enter__(self) -> Self:
@@ -232,9 +248,9 @@ class Model:
 
 
 class AsyncModel:
-    """A network resident on the server with its weights; from `AsyncClient.load`."""
+    """A network resident on the server with its weights; from `AsyncClient.load` or `model`."""
 
-    def __init__(self, transport: AsyncTransport, resident: _networks.Resident) -> None:
+    def __init__(self, transport: AsyncTransport, resident: Loaded) -> None:
         self._transport = transport
         self._resident = resident
 
@@ -248,7 +264,7 @@ class AsyncModel:
         return await self._transport.drive(self._resident.run(x, timeout, out))
 
     async def close(self) -> None:
-        """Free it on the server. Safe to repeat, and when the server has gone."""
+        """Free it on the server if it came from `load`. Safe to repeat, and with no server left."""
         await self._transport.drive(self._resident.close())
 
     async def __aenter__(self) -> Self:

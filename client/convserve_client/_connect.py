@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from convserve_client._checks import check_count, check_seconds
+from convserve.plans import RunOptions
+
+from convserve_client._checks import check_count, check_integer, check_seconds
 from convserve_client._client import AsyncClient, Client
 from convserve_client._config import TLSLike, as_tls, check_address, check_token
 from convserve_client._local import LocalServer
@@ -18,17 +20,27 @@ def connect(
     tls: TLSLike = None,
     timeout: float = TIMEOUT_SECONDS,
     max_retries: int = 1,
+    priority: int = 0,
 ) -> Client:
     """A client of the server at `address`, which is `host:port` or `unix:/path`.
 
     `token` is a bearer token. `tls` is True for the system's roots, the path of a CA file, or a
-    `TLS`. `timeout` is for each call, in seconds, its retries included. `max_retries` is how often
-    a call is repeated after a lost worker, a lost connection or a damaged chunk.
+    `TLS`. `timeout` is for each call, in seconds, its retries included. Where calls wait for the
+    server, those of higher `priority`, -100 to 100, go first.
+
+    A call is repeated up to `max_retries` times after a lost worker, a lost connection or a damaged
+    chunk, and for as long as its timeout lets it where the server is overloaded or draining: then
+    after the delay that the server names, and longer each time. Other errors, such as wrong input
+    or a call that is too large, are never repeated. 0 repeats nothing.
 
     The connection is made by the first call, which raises UnreachableError within seconds if nobody
-    answers. Raises InvalidArgumentError for an argument that is wrong.
+    answers. It belongs to the process: after a fork, a client that was used before raises
+    FailedPreconditionError, and one that was not connects anew; a process that was forked while
+    calls were in flight cannot use gRPC at all, and says so by the same error. Raises
+    InvalidArgumentError for an argument that is wrong.
     """
-    return Client(_endpoint(address, token, tls), check_seconds(timeout), _policy(max_retries))
+    endpoint, policy = _endpoint(address, token, tls), _policy(max_retries)
+    return Client(endpoint, check_seconds(timeout), policy, priority=_priority(priority))
 
 
 async def connect_async(
@@ -37,9 +49,14 @@ async def connect_async(
     tls: TLSLike = None,
     timeout: float = TIMEOUT_SECONDS,  # noqa: ASYNC109  # of later calls
     max_retries: int = 1,
+    priority: int = 0,
 ) -> AsyncClient:
-    """An asyncio client of the server at `address`; the arguments are those of `connect`."""
-    return AsyncClient(_endpoint(address, token, tls), check_seconds(timeout), _policy(max_retries))
+    """An asyncio client of the server at `address`; the arguments are those of `connect`.
+
+    A fork cannot use it, whether it was used before or not: its event loop stays behind.
+    """
+    endpoint, policy = _endpoint(address, token, tls), _policy(max_retries)
+    return AsyncClient(endpoint, check_seconds(timeout), policy, priority=_priority(priority))
 
 
 def local(
@@ -47,22 +64,24 @@ def local(
     tensor_pool_bytes: int | None = None,
     timeout: float = TIMEOUT_SECONDS,
     max_retries: int = 1,
+    priority: int = 0,
 ) -> Client:
     """A client of a server of its own: a child process on a private Unix socket.
 
     `threads` compute (None: all processors); `tensor_pool_bytes` bounds the tensors of all calls
-    together (None: half of the memory). Closing the client ends the server; so does the death of
-    this process.
+    together (None: half of the memory). The rest is as for `connect`. Closing the client ends the
+    server; so does the death of this process.
 
     Raises FailedPreconditionError if convserve-server is not installed or does not start, and
     InvalidArgumentError for an argument that is wrong.
     """
-    seconds, policy = check_seconds(timeout), _policy(max_retries)
+    seconds, policy, rank = check_seconds(timeout), _policy(max_retries), _priority(priority)
     server = LocalServer.start(
         _count(threads, "threads"), _count(tensor_pool_bytes, "tensor_pool_bytes")
     )
     try:
-        return Client(_endpoint(server.address, None, None), seconds, policy, server)
+        endpoint = _endpoint(server.address, None, None)
+        return Client(endpoint, seconds, policy, server, priority=rank)
     except BaseException:
         server.stop()
         raise
@@ -74,6 +93,10 @@ def _endpoint(address: str, token: str | None, tls: TLSLike) -> Endpoint:
 
 def _count(value: int | None, field: str) -> int | None:
     return None if value is None else check_count(value, field, 1)
+
+
+def _priority(value: int) -> int:
+    return RunOptions(priority=check_integer(value, "priority")).priority
 
 
 def _policy(max_retries: int) -> Policy:

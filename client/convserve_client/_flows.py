@@ -7,7 +7,7 @@ blocking and one awaiting.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from attrs import frozen
@@ -15,6 +15,7 @@ from convserve.services import Method, Outgoing
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+Metadata: TypeAlias = Iterable[tuple[str, Any]]
 
 
 class Exchange(Protocol[T_co]):
@@ -28,6 +29,11 @@ class Exchange(Protocol[T_co]):
         """The rpc."""
         ...
 
+    @property
+    def is_traced(self) -> bool:
+        """Whether `trail` is to be called: metadata that nobody wants costs time, too."""
+        ...
+
     def requests(self) -> Iterator[Outgoing]:
         """The messages to send, made as they are asked for; one if the rpc takes one."""
         ...
@@ -36,8 +42,12 @@ class Exchange(Protocol[T_co]):
         """Take one response. Raises ConvserveError for one that makes no sense."""
         ...
 
+    def trail(self, metadata: Metadata) -> None:
+        """Take the trailing metadata, once every response has been received."""
+        ...
+
     def result(self) -> T_co:
-        """The outcome, once every response has been received."""
+        """The outcome, once everything has been received."""
         ...
 
 
@@ -46,6 +56,14 @@ class Send:
     """Carry out an exchange within `timeout` seconds. The answer is its result."""
 
     exchange: Exchange[Any]
+    timeout: float
+
+
+@frozen
+class Borrow:
+    """Have memory shared by the server within `timeout` seconds. The answer is a SharedMemory."""
+
+    byte_count: int
     timeout: float
 
 
@@ -68,5 +86,5 @@ class Exclusive:
     timeout: float
 
 
-Command: TypeAlias = Send | Pause | Exclusive
+Command: TypeAlias = Send | Borrow | Pause | Exclusive
 Flow: TypeAlias = Generator[Command, Any, T]

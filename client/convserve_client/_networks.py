@@ -33,6 +33,7 @@ from convserve.tensors import (
 
 from convserve_client import _calls
 from convserve_client._checks import check_flag, check_text
+from convserve_client._digests import Digests, hash_tensors, is_worth_it, send_missing
 from convserve_client._flows import Flow
 from convserve_client._results import Out
 from convserve_client._retries import Effort
@@ -73,7 +74,7 @@ def plan(
             field="training",
         )
     graph = as_network(network)
-    options = run_options(device, layout=layout)
+    options = run_options(session, device, layout=layout)
     shapes = input_shape if isinstance(input_shape, Mapping) else {"": input_shape}
     inputs = tuple(_as_spec(name, shape, dtype) for name, shape in shapes.items())
     call = partial(_calls.plan, graph, inputs, options, check_flag(explain, "explain"))
@@ -98,16 +99,25 @@ def run(
     `weights` are arrays by name, `<layer>.weight`, `<layer>.bias`. Returns an array, or a dict of
     arrays by layer name where the network has several outputs; so is `out`. Errors are as for
     `conv`; missing and extra weights are one InvalidNetworkError that lists them all.
+
+    Large weights that come with the same network again and again are sent once.
     """
     graph = as_network(network)
-    inputs, parameters = as_inputs(graph, x), as_weights(weights)
+    inputs, parameters = as_inputs(graph.inputs, x), as_weights(weights)
     if inputs.keys() & parameters.keys():
         names = ", ".join(sorted(inputs.keys() & parameters.keys()))
         raise InvalidNetworkError(f"{names} cannot be input and weight at once", field="weights")
     tensors = inputs | parameters
-    options = run_options(device, precision, layout, batch_invariant)
+    options = run_options(session, device, precision, layout, batch_invariant)
     effort = session.begin(timeout)
-    return run_work(session, graph, tensors, options, effort=effort, out=out)
+    digests: Digests = ()
+    if session.leases is None and is_worth_it(tensors, parameters):
+        digests = yield from session.repeats.digests(graph, tensors, parameters)
+    return (
+        yield from run_work(
+            session, graph, tensors, options, effort=effort, out=out, digests=digests
+        )
+    )
 
 
 def load(
@@ -124,13 +134,27 @@ def load(
     """Make a network resident on the server with its weights, so that calls send only inputs.
 
     Returns the model: call it as often as you like, then close it. Arguments and errors are those
-    of `run`. The arrays of `weights` are kept, not copied: they are sent again should the server
-    lose the model.
+    of `run`. Weights that the server has already, from anybody, are not sent. The arrays of
+    `weights` are kept, not copied, and are sent again should the server lose them: do not change
+    them.
     """
-    options = run_options(device, precision, layout, batch_invariant)
+    options = run_options(session, device, precision, layout, batch_invariant)
     resident = Resident(session, as_network(network), as_weights(weights), options)
     yield from resident.load(session.begin(timeout))
     return resident
+
+
+def model(session: Session, model_id: str, *, timeout: float | None = None) -> Flow[Served]:
+    """The model of an id that is resident already, such as one loaded at the server's start.
+
+    Call it as you call one of `load`; closing it leaves it on the server. Raises
+    ModelNotFoundError.
+    """
+    check_text(model_id, "model_id")
+    for found in (yield from models(session, timeout=timeout)):
+        if found.id == model_id:
+            return Served(session, found)
+    raise ModelNotFoundError(f"the server has no model {model_id!r}; load it", field="model_id")
 
 
 def models(session: Session, *, timeout: float | None = None) -> Flow[tuple[ModelInfo, ...]]:
@@ -172,18 +196,23 @@ class Resident:
         self._weights = weights
         self._options = options
         self._loading = session.make_lock()
+        self._digests: Digests | None = None
 
     def load(self, effort: Effort) -> Flow[None]:
         """Load it; `id` is the server's from now on."""
-        call = partial(_calls.load_model, self._network, self._weights, self._options)
-        answer = yield from effort.attempt(call)
+        if self._digests is None:
+            self._digests = yield from hash_tensors(self._weights, self._weights)
+        load = partial(_calls.load_model, self._network, self._weights, self._options)
+        answer = yield from send_missing(
+            self._digests, lambda digests: effort.attempt(partial(load, digests))
+        )
         self.id = answer.id
 
     def run(self, x: Inputs, timeout: float | None, out: Out) -> Flow[Any]:
         """Run it on `x`; a server that lost it is given it again, once."""
         if self.closed:
             raise FailedPreconditionError(f"the model {self.id} is closed: load it again")
-        inputs, used = as_inputs(self._network, x), self.id
+        inputs, used = as_inputs(self._network.inputs, x), self.id
         effort = self._session.begin(timeout)
         try:
             return (yield from self._run(inputs, effort, out))
@@ -207,6 +236,26 @@ class Resident:
     def _reload(self, lost: str, effort: Effort) -> Flow[None]:
         if self.id == lost:  # else another caller was here first
             yield from self.load(effort)
+
+
+class Served:
+    """A model that is on the server whatever this client does: what is known of it."""
+
+    def __init__(self, session: Session, info: ModelInfo) -> None:
+        self.id = info.id
+        self._session = session
+        self._inputs = info.inputs
+
+    def run(self, x: Inputs, timeout: float | None, out: Out) -> Flow[Any]:
+        """Run it on `x`. Raises ModelNotFoundError if it has gone."""
+        options = run_options(self._session, None)
+        effort = self._session.begin(timeout)
+        inputs = as_inputs(self._inputs, x)
+        return run_work(self._session, self.id, inputs, options, effort=effort, out=out)
+
+    def close(self) -> Flow[None]:
+        """Leave it where it is."""
+        yield from ()
 
 
 def as_network(value: NetworkLike) -> Network:

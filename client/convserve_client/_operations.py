@@ -20,8 +20,12 @@ from convserve.tensors import Array
 
 from convserve_client._checks import check_text
 from convserve_client._flows import Flow
+from convserve_client._remember import remembered
 from convserve_client._run import ArrayLike, as_tensor, run_one, run_options
 from convserve_client._session import Session
+
+_input_gradient = remembered(ConvInputGradient)
+_weight_gradient = remembered(ConvWeightGradient)
 
 ACTIVATIONS = tuple(
     sorted(kind for kind, cls in KINDS.items() if cls.__module__ == activations.__name__)
@@ -59,18 +63,9 @@ def conv(
     ResourceExhaustedError, UnavailableError, DeadlineExceededError after `timeout` seconds.
     """
     kernel = _as_weight(weight)
-    layer = Conv(
-        kernel.shape[0],
-        kernel.shape[2:],
-        stride,
-        padding,
-        dilation,
-        groups,
-        bias=bias is not None,
-        padding_mode=padding_mode,
-    )
-    options = run_options(device, precision, layout, batch_invariant)
-    network = _as_network(layer, activation)
+    geometry = (kernel.shape[0], kernel.shape[2:], stride, padding, dilation, groups)
+    layer, network = _conv_network(*geometry, bias is not None, padding_mode, activation)
+    options = run_options(session, device, precision, layout, batch_invariant)
     tensors, unbatched = _as_tensors(network, x, kernel, bias)
     return run_one(
         session,
@@ -109,20 +104,9 @@ def conv_transpose(
     as for `conv`.
     """
     kernel = _as_weight(weight)
-    one_group = ConvTranspose(
-        kernel.shape[1],
-        kernel.shape[2:],
-        stride,
-        padding,
-        output_padding,
-        dilation,
-        groups,
-        bias=bias is not None,
-        output_size=output_size,
-    )
-    layer = evolve(one_group, out_channels=one_group.out_channels * one_group.groups)
-    options = run_options(device, precision, layout, batch_invariant)
-    network = Network([layer])
+    geometry = (kernel.shape[1], kernel.shape[2:], stride, padding, output_padding, dilation)
+    network = _transpose_network(*geometry, groups, bias is not None, output_size)
+    options = run_options(session, device, precision, layout, batch_invariant)
     tensors, unbatched = _as_tensors(network, x, kernel, bias)
     return run_one(
         session, network, tensors, options, timeout=timeout, out=out, unbatched=unbatched
@@ -152,10 +136,11 @@ def pool(
     `stride` None is the window. `dilation` is for "max", `count_include_pad` for "avg". The rest is
     as for `conv`.
     """
-    layer = _as_pool(kind, kernel_size, stride, padding, dilation, ceil_mode, count_include_pad)
-    options = run_options(device, precision, layout, batch_invariant)
+    window = (kernel_size, stride, padding, dilation, ceil_mode, count_include_pad)
+    network = _pool_network(kind, *window)
+    options = run_options(session, device, precision, layout, batch_invariant)
     tensors = {"input": as_tensor("x", x)}
-    return run_one(session, Network([layer]), tensors, options, timeout=timeout, out=out)
+    return run_one(session, network, tensors, options, timeout=timeout, out=out)
 
 
 def conv_input_gradient(
@@ -191,8 +176,8 @@ def conv_input_gradient(
         )
     if unbatched:
         grad, shape = grad[None], (1, *shape)
-    operation = ConvInputGradient(shape, stride, padding, dilation, groups)
-    options = run_options(device, precision, layout, batch_invariant)
+    operation = _input_gradient(shape, stride, padding, dilation, groups)
+    options = run_options(session, device, precision, layout, batch_invariant)
     tensors = {"grad_output": grad, "weight": kernel}
     return run_one(
         session, operation, tensors, options, timeout=timeout, out=out, unbatched=unbatched
@@ -221,11 +206,11 @@ def conv_weight_gradient(
     Returns (K, C / groups, *kernel_size). N may be missing from both where `kernel_size` has one
     number per axis, or there is one axis. The rest is as for `conv`.
     """
-    operation = ConvWeightGradient(kernel_size, stride, padding, dilation, groups)
+    operation = _weight_gradient(kernel_size, stride, padding, dilation, groups)
     tensors = {"x": as_tensor("x", x), "grad_output": as_tensor("grad_output", grad_output)}
     if all(array.ndim == len(operation.kernel_size) + 1 for array in tensors.values()):
         tensors = {name: array[None] for name, array in tensors.items()}
-    options = run_options(device, precision, layout, batch_invariant)
+    options = run_options(session, device, precision, layout, batch_invariant)
     return run_one(session, operation, tensors, options, timeout=timeout, out=out)
 
 
@@ -247,16 +232,66 @@ def _as_weight(weight: ArrayLike) -> Array:
     return array
 
 
-def _as_network(layer: Layer, activation: object) -> Network:
-    if activation is None:
-        return Network([layer])
-    if not isinstance(activation, str) or activation not in ACTIVATIONS:
+@remembered
+def _conv_network(
+    out_channels: int,
+    kernel_size: IntsLike,
+    stride: IntsLike,
+    padding: PaddingLike,
+    dilation: IntsLike,
+    groups: int,
+    bias: bool,
+    padding_mode: str,
+    activation: str | None,
+) -> tuple[Conv, Network]:
+    layer = Conv(
+        out_channels,
+        kernel_size,
+        stride,
+        padding,
+        dilation,
+        groups,
+        bias=bias,
+        padding_mode=padding_mode,
+    )
+    after = [] if activation is None else [_as_activation(activation)]
+    return layer, Network([layer, *after])
+
+
+def _as_activation(kind: object) -> Layer:
+    if not isinstance(kind, str) or kind not in ACTIVATIONS:
         raise InvalidArgumentError(
-            f"{activation!r} is not an activation; use one of {', '.join(ACTIVATIONS)}",
+            f"{kind!r} is not an activation; use one of {', '.join(ACTIVATIONS)}",
             field="activation",
-            metadata={"value": activation},
+            metadata={"value": kind},
         )
-    return Network([layer, KINDS[activation]()])
+    return KINDS[kind]()
+
+
+@remembered
+def _transpose_network(
+    group_channels: int,
+    kernel_size: IntsLike,
+    stride: IntsLike,
+    padding: PaddingLike,
+    output_padding: IntsLike,
+    dilation: IntsLike,
+    groups: int,
+    bias: bool,
+    output_size: IntsLike | None,
+) -> Network:
+    one_group = ConvTranspose(
+        group_channels,
+        kernel_size,
+        stride,
+        padding,
+        output_padding,
+        dilation,
+        groups,
+        bias=bias,
+        output_size=output_size,
+    )
+    return Network([evolve(one_group, out_channels=group_channels * one_group.groups)])
 
 
 def _as_tensors(
@@ -279,7 +314,8 @@ def _guess_bytes(layer: Conv, x: Array, weight: Array) -> int:
     return guess
 
 
-def _as_pool(
+@remembered
+def _pool_network(
     kind: str,
     kernel_size: IntsLike,
     stride: IntsLike | None,
@@ -287,14 +323,16 @@ def _as_pool(
     dilation: IntsLike,
     ceil_mode: bool,
     count_include_pad: bool,
-) -> Layer:
+) -> Network:
     layer = MaxPool(kernel_size, stride, padding, dilation, ceil_mode)
     if check_text(kind, "kind") == "max":
-        return layer
+        return Network([layer])
     if kind != "avg":
         raise InvalidArgumentError(f"{kind!r} is not one of max, avg", field="kind")
     if set(layer.dilation) != {1}:
         raise InvalidArgumentError(
             f"{dilation} is not 1: only max pooling is dilated", field="dilation"
         )
-    return AvgPool(layer.kernel_size, layer.stride, layer.padding, ceil_mode, count_include_pad)
+    return Network(
+        [AvgPool(layer.kernel_size, layer.stride, layer.padding, ceil_mode, count_include_pad)]
+    )

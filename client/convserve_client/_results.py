@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,11 +16,11 @@ Out: TypeAlias = Array | Mapping[str, Array] | None
 
 @frozen(eq=False)
 class Outcome:
-    """The results of one run, and its record."""
+    """The results of one run, and its record if somebody wants it."""
 
     specs: tuple[TensorSpec, ...]
     arrays: tuple[Array, ...]
-    record: CallRecord
+    record: CallRecord | None
 
 
 @frozen(eq=False)
@@ -33,12 +33,22 @@ class Target:
     """
 
     out: Out = None
-    sources: Sequence[Array] = ()
+    sources: Collection[Array] = ()
     unbatched: bool = False
 
     def place(self, specs: Sequence[TensorSpec]) -> tuple[Array, ...]:
         """An array to receive each result: `out` itself where its memory can be written to."""
         return tuple(self._place(spec, self._out(specs, spec)) for spec in specs)
+
+    def adopt(self, specs: Sequence[TensorSpec], results: Sequence[Array]) -> tuple[Array, ...]:
+        """Results that are there already: themselves, or copied to `out` where that is given."""
+        if self.out is None:
+            first = 1 if self.unbatched else 0
+            return tuple(each.reshape(each.shape[first:]) for each in results)
+        placed = self.place(specs)
+        for array, result in zip(placed, results, strict=True):
+            array[...] = result.reshape(array.shape)
+        return placed
 
     def deliver(self, outcome: Outcome) -> Any:
         """What the caller gets: an array, or a dict of arrays where there are several."""

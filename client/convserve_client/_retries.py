@@ -11,6 +11,7 @@ from convserve.errors import (
     ChecksumError,
     ConvserveError,
     DeadlineExceededError,
+    DrainingError,
     OverloadedError,
     UnreachableError,
     WorkerDiedError,
@@ -21,32 +22,46 @@ from convserve_client._flows import Exchange, Exclusive, Flow, Pause, Send
 T = TypeVar("T")
 
 RECONNECT_SECONDS = 0.2  # gRPC itself waits a tenth of a second before it connects again
-OVERLOAD_SECONDS = 1.0  # where an overloaded server does not say how long
+REFUSAL_SECONDS = 1.0  # where a server that refuses does not say how long
+MAX_DOUBLINGS = 4  # of a delay, by repetition
 
 
 @frozen
 class Policy:
     """When to try again. Every rpc of convserve may be repeated: none changes what it reads.
 
-    A lost worker, a lost connection and a damaged chunk are retried up to `max_retries` times. An
-    overloaded server is asked again after the delay that it names, until the deadline. Nothing
-    else is retried, and with `max_retries` 0 nothing at all. `jitter` gives numbers from 0 to 1
-    that spread callers refused together.
+    A lost worker and a damaged chunk are retried at once, a lost connection after a delay, together
+    up to `max_retries` times. A server that is overloaded or draining is asked again after the
+    delay that it names, until the deadline: another one may take its place. Delays double with each
+    repetition, up to sixteen times the first. Nothing else is retried, and with `max_retries` 0
+    nothing at all. `jitter` gives numbers from 0 to 1 that spread callers refused together.
     """
 
     max_retries: int = 1
     jitter: Callable[[], float] = random.random
 
-    def delay(self, error: ConvserveError, losses: int) -> float | None:
-        """Seconds until the next attempt after `losses` lost ones before this; None: give up."""
-        if isinstance(error, OverloadedError) and self.max_retries > 0:
-            seconds = OVERLOAD_SECONDS if error.retry_delay is None else error.retry_delay
-            return seconds * (1 + self.jitter() / 2)
+    def delay(self, error: ConvserveError, losses: int, refusals: int = 0) -> float | None:
+        """Seconds until the next attempt; None: give up.
+
+        Before this one, `losses` attempts were lost, and `refusals` were refused.
+        """
+        if is_refusal(error) and self.max_retries > 0:
+            seconds = REFUSAL_SECONDS if error.retry_delay is None else error.retry_delay
+            return self._spread(seconds, refusals)
         if losses >= self.max_retries:
             return None
         if isinstance(error, UnreachableError):
-            return RECONNECT_SECONDS
+            return self._spread(RECONNECT_SECONDS, losses)
         return 0.0 if isinstance(error, WorkerDiedError | ChecksumError) else None
+
+    def _spread(self, seconds: float, repetitions: int) -> float:
+        doubled: float = seconds * 2 ** min(repetitions, MAX_DOUBLINGS)
+        return doubled * (1 + self.jitter() / 2)
+
+
+def is_refusal(error: ConvserveError) -> bool:
+    """Whether a server would not begin a call now, though it may later."""
+    return isinstance(error, OverloadedError | DrainingError)
 
 
 @frozen
@@ -66,16 +81,17 @@ class Effort:
 
         Raises the last attempt's error, or DeadlineExceededError when no time is left for one.
         """
-        losses = 0
+        losses = refusals = 0
         while True:
             remaining = self._remaining()
             try:
                 result: T = yield Send(make(), remaining)
             except ConvserveError as error:
-                delay = self.policy.delay(error, losses)
+                delay = self.policy.delay(error, losses, refusals)
                 if delay is None or self.clock() + delay >= self.deadline:
                     raise
-                losses += not isinstance(error, OverloadedError)
+                refused = is_refusal(error)
+                losses, refusals = losses + (not refused), refusals + refused
                 pause = delay
             else:
                 return result

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
+import numpy as np
 from convserve.errors import DTypeError, InlineTooLargeError, InvalidArgumentError, error_at
 from convserve.networks import Network
 from convserve.operations import Operation
@@ -14,10 +15,13 @@ from convserve.tensors import Array, as_array, dtype_name
 
 from convserve_client import _calls
 from convserve_client._checks import check_flag, check_text
+from convserve_client._digests import Digests, send_missing
 from convserve_client._flows import Flow
+from convserve_client._remember import KEPT, remembered
 from convserve_client._results import Out, Outcome, Target
 from convserve_client._retries import Effort
 from convserve_client._session import Session
+from convserve_client._shared import SHARED_BYTES, run_shared
 
 INLINE_BYTES = 1 << 20  # of a call's tensors each way; larger ones are faster in a stream
 
@@ -36,11 +40,16 @@ def as_tensor(name: str, value: ArrayLike) -> Array:
         raise InvalidArgumentError(
             f"{type(value).__name__} does not become an array: {error}", field=name
         ) from error
-    if array.dtype == object:
+    _check_dtype(name, array.dtype)
+    return array
+
+
+@lru_cache(KEPT)
+def _check_dtype(name: str, dtype: np.dtype[Any]) -> None:
+    if dtype.kind == "O":
         raise DTypeError("these are Python objects, not numbers", field=name)
     with error_at(name):
-        dtype_name(array.dtype)
-    return array
+        dtype_name(dtype)
 
 
 def as_weights(values: Mapping[str, ArrayLike] | None) -> dict[str, Array]:
@@ -54,16 +63,15 @@ def as_weights(values: Mapping[str, ArrayLike] | None) -> dict[str, Array]:
     return _by_name("weights", values)
 
 
-def as_inputs(network: Network, x: Inputs) -> dict[str, Array]:
-    """A network's inputs by name; an array alone is the only input."""
+def as_inputs(names: Sequence[str], x: Inputs) -> dict[str, Array]:
+    """The inputs by name of a network that has these; an array alone is the only input."""
     if isinstance(x, Mapping):
         return _by_name("x", x)
-    if len(network.inputs) > 1:
+    if len(names) > 1:
         raise InvalidArgumentError(
-            f"the network has inputs {', '.join(network.inputs)}: give a dict of arrays",
-            field="x",
+            f"the network has inputs {', '.join(names)}: give a dict of arrays", field="x"
         )
-    return {network.inputs[0]: as_tensor("x", x)}
+    return {names[0]: as_tensor("x", x)}
 
 
 def _by_name(field: str, values: Mapping[str, ArrayLike]) -> dict[str, Array]:
@@ -71,17 +79,26 @@ def _by_name(field: str, values: Mapping[str, ArrayLike]) -> dict[str, Array]:
 
 
 def run_options(
+    session: Session,
     device: str | None,
     precision: str = "strict",
     layout: str = "channels_first",
     batch_invariant: bool = False,
 ) -> RunOptions:
     """The options as the wire has them: no device is the server's default."""
+    return _options(device, precision, layout, batch_invariant, session.priority)
+
+
+@remembered
+def _options(
+    device: str | None, precision: str, layout: str, batch_invariant: bool, priority: int
+) -> RunOptions:
     return RunOptions(
         device="" if device is None else check_text(device, "device"),
         precision=check_text(precision, "precision"),
         layout=check_text(layout, "layout"),
         batch_invariant=check_flag(batch_invariant, "batch_invariant"),
+        priority=priority,
     )
 
 
@@ -95,16 +112,22 @@ def run_work(
     out: Out,
     unbatched: bool = False,
     result_bytes: int = 0,
+    digests: Digests = (),
 ) -> Flow[Any]:
     """Run a network, an operation or the model of an id; record it; deliver the results.
 
-    `result_bytes` is a guess, 0 for none: one that is wrong costs time, and nothing else.
+    `result_bytes` is a guess, 0 for none: one that is wrong costs time, and nothing else. Tensors
+    with a digest are sent only if the server lacks them.
     """
-    request = _calls.Request(work, tensors, options)
-    target = Target(out, list(tensors.values()), unbatched)
-    fits = max(request.byte_count, result_bytes) <= INLINE_BYTES
-    outcome = yield from _send(effort, request, target, fits)
-    session.record(outcome.record)
+    target = Target(out, tensors.values(), unbatched)
+
+    def send(digests: Digests) -> Flow[Outcome]:
+        request = _calls.Request(work, tensors, options, session.is_traced, digests)
+        return _send(session, effort, request, target, result_bytes)
+
+    outcome = yield from send_missing(digests, send)
+    if outcome.record is not None:
+        session.record(outcome.record)
     return target.deliver(outcome)
 
 
@@ -134,11 +157,17 @@ def run_one(
 
 
 def _send(
-    effort: Effort, request: _calls.Request, target: Target, fits_inline: bool
+    session: Session, effort: Effort, request: _calls.Request, target: Target, result_bytes: int
 ) -> Flow[Outcome]:
-    if fits_inline:
+    """Choose how the tensors travel: in shared memory, in one message each way, or in streams."""
+    size = max(request.byte_count, result_bytes)
+    if size <= INLINE_BYTES and (session.leases is None or size < SHARED_BYTES):
         try:
-            return (yield from effort.attempt(partial(_calls.run_inline, request, target)))
+            return (yield from effort.attempt(partial(_calls.RunInline, request, target)))
         except InlineTooLargeError:
             pass  # the results are too large for one message, which only the plan could tell
+    if session.leases is not None:
+        outcome = yield from run_shared(session.leases, effort, request, target, result_bytes)
+        if outcome is not None:
+            return outcome
     return (yield from effort.attempt(partial(_calls.RunStream, request, target)))

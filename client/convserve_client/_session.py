@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from convserve.plans import CallRecord
 
 from convserve_client._checks import check_seconds
+from convserve_client._digests import Repeats
 from convserve_client._retries import Effort, Policy
+from convserve_client._shared import Leases
 
 # The open traces of this context, each with the session that it belongs to.
 _TRACES: ContextVar[tuple[tuple[Session, list[CallRecord]], ...]] = ContextVar("_TRACES")
@@ -20,12 +22,19 @@ _TRACES: ContextVar[tuple[tuple[Session, list[CallRecord]], ...]] = ContextVar("
 
 @frozen(eq=False)
 class Session:
-    """The settings of one client. `make_lock` makes locks of the driver's kind."""
+    """The settings of one client. `make_lock` makes locks of the driver's kind.
+
+    `priority` is that of its calls where calls wait: -100 to 100. `leases` are the memory that the
+    server shares; None: it is too far away. `repeats` knows whose weights it may have already.
+    """
 
     timeout: float
     policy: Policy
     make_lock: Callable[[], Any]
     clock: Callable[[], float] = time.monotonic
+    priority: int = 0
+    leases: Leases | None = None
+    repeats: Repeats = field(factory=Repeats)
 
     def begin(self, timeout: float | None) -> Effort:
         """The effort of a call that starts now; None takes the client's timeout, in seconds."""
@@ -41,6 +50,16 @@ class Session:
             yield records
         finally:
             _TRACES.reset(token)
+
+    def close(self) -> None:
+        """Give the shared memory back. Safe to repeat."""
+        if self.leases is not None:
+            self.leases.close()
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether somebody collects this context's calls."""
+        return any(session is self for session, _ in _TRACES.get(()))
 
     def record(self, record: CallRecord) -> None:
         """Give a call's record to every open trace of this session."""

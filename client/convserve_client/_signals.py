@@ -6,8 +6,12 @@ from convserve.operations import Convolve, Correlate
 from convserve.tensors import Array
 
 from convserve_client._flows import Flow
+from convserve_client._remember import remembered
 from convserve_client._run import ArrayLike, as_tensor, run_one, run_options
 from convserve_client._session import Session
+
+_convolve = remembered(Convolve)
+_correlate = remembered(Correlate)
 
 
 def convolve(
@@ -30,8 +34,8 @@ def convolve(
     "fft". Unlike SciPy's, `a` and `v` have at least one axis, and no axis of length 0; anything
     else raises ShapeError. The rest is as for `conv`.
     """
-    options = run_options(device, precision, layout, batch_invariant)
-    operation = Convolve(mode, method)
+    options = run_options(session, device, precision, layout, batch_invariant)
+    operation = _convolve(mode, method)
     tensors = {"a": as_tensor("a", a), "v": as_tensor("v", v)}
     return run_one(session, operation, tensors, options, timeout=timeout, out=out)
 
@@ -54,7 +58,7 @@ def correlate(
 
     The arguments, and the difference from SciPy, are those of `convolve`.
     """
-    options = run_options(device, precision, layout, batch_invariant)
-    operation = Correlate(mode, method)
+    options = run_options(session, device, precision, layout, batch_invariant)
+    operation = _correlate(mode, method)
     tensors = {"a": as_tensor("a", a), "v": as_tensor("v", v)}
     return run_one(session, operation, tensors, options, timeout=timeout, out=out)

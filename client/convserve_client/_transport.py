@@ -7,8 +7,10 @@ here as a ConvserveError with the gRPC error as its cause.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import Iterable
+from functools import partial
+from threading import Lock
 from typing import Any, TypeVar
 
 import grpc
@@ -29,12 +31,16 @@ from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, status_pb2
 
 from convserve_client._config import TLS, read_pem
-from convserve_client._flows import Exclusive, Flow, Pause, Send
+from convserve_client._flows import Borrow, Exclusive, Flow, Metadata, Pause, Send
+from convserve_client._forks import IN_FLIGHT, check_owner, check_process
+from convserve_client._leasing import lease, lease_async
+from convserve_client._memory import SharedMemory
 
 T = TypeVar("T")
 
 MAX_RECEIVE_BYTES = 64 << 20  # plans of deep networks with their explanations are the largest
 CONNECT_MILLISECONDS = 3000
+KEEPALIVE_MILLISECONDS = 30_000  # a server of convserve ends who pings more than every 10 seconds
 DETAILS_KEY = "grpc-status-details-bin"
 
 
@@ -61,8 +67,11 @@ class Endpoint:
             ("grpc.min_reconnect_backoff_ms", CONNECT_MILLISECONDS),
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2000),
-            ("grpc.keepalive_time_ms", 30_000),
+            # Only while calls are in flight: an idle client costs nothing, and finds a connection
+            # that was lost meanwhile in its next call.
+            ("grpc.keepalive_time_ms", KEEPALIVE_MILLISECONDS),
             ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 0),
             # Otherwise variables of the environment would send even local calls to a proxy.
             ("grpc.enable_http_proxy", 0),
         ]
@@ -80,17 +89,17 @@ class Endpoint:
 
 
 class Transport:
-    """A channel to one server for blocking calls. Safe for use by many threads."""
+    """A channel to one server for blocking calls. Safe for use by many threads.
+
+    The first call opens it. It belongs to the process of that call, and a fork of that process
+    cannot use it.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        credentials = endpoint.credentials()
-        self._channel = (
-            grpc.secure_channel(endpoint.address, credentials, endpoint.options)
-            if credentials
-            else grpc.insecure_channel(endpoint.address, endpoint.options)
-        )
-        self._rpcs = _rpcs(self._channel)
+        self._credentials = endpoint.credentials()
+        self._opening = Lock()
+        self._channel: _Channel | None = None
         self._closed = False
 
     def drive(self, flow: Flow[T]) -> T:
@@ -111,12 +120,20 @@ class Transport:
     def close(self) -> None:
         """Close the channel; calls in flight are cancelled."""
         self._closed = True
-        self._channel.close()
+        channel = self._channel
+        if channel is not None and channel.pid == os.getpid():
+            channel.channel.close()
 
     def _perform(self, command: Any) -> Any:
         match command:
             case Send():
-                return self._send(command)
+                IN_FLIGHT.add(id(command))
+                try:
+                    return self._send(command)
+                finally:
+                    IN_FLIGHT.discard(id(command))
+            case Borrow():
+                return self._borrow(command)
             case Pause():
                 return time.sleep(command.seconds)
             case Exclusive():
@@ -128,41 +145,65 @@ class Transport:
                     command.lock.release()
 
     def _send(self, command: Send) -> Any:
-        _check_open(self._closed)
         exchange, method = command.exchange, command.exchange.method
+        rpc = self._open().rpcs[method.name]
         requests = exchange.requests()
-        responses: Any = None
+        request = requests if method.client_streaming else next(requests)
+        options = {"timeout": command.timeout, "metadata": self._endpoint.metadata}
+        call: Any = None
         try:
-            responses = self._rpcs[method.name](
-                requests if method.client_streaming else next(requests),
-                timeout=command.timeout,
-                metadata=self._endpoint.metadata,
-            )
-            for response in responses if method.server_streaming else (responses,):
+            if method.server_streaming:
+                call = rpc(request, **options)
+                for response in call:
+                    exchange.receive(response)
+            elif exchange.is_traced:
+                response, call = rpc.with_call(request, **options)
                 exchange.receive(response)
+            else:
+                exchange.receive(rpc(request, **options))
+            if exchange.is_traced:
+                exchange.trail(call.trailing_metadata() or ())
         except grpc.RpcError as error:
             raise _error_of(error, self._endpoint.address, command.timeout) from error
         except ValueError as error:  # how gRPC says that another thread has closed the channel
             _check_open(self._closed, error)
             raise
         finally:
-            if method.server_streaming and responses is not None:
-                responses.cancel()  # does nothing to a call that has ended
+            if call is not None:
+                call.cancel()  # does nothing to a call that has ended
         return exchange.result()
+
+    def _borrow(self, command: Borrow) -> SharedMemory:
+        rpc = partial(self._open().rpcs["Lease"], metadata=self._endpoint.metadata)
+        try:
+            return lease(rpc, command.byte_count, command.timeout)
+        except grpc.RpcError as error:
+            raise _error_of(error, self._endpoint.address, command.timeout) from error
+        except ValueError as error:
+            _check_open(self._closed, error)
+            raise
+
+    def _open(self) -> _Channel:
+        channel = self._channel
+        if channel is None:
+            check_process()  # first: the lock may be held by a thread that is not in this process
+            with self._opening:
+                _check_open(self._closed)
+                if self._channel is None:
+                    self._channel = _open(grpc, self._endpoint, self._credentials)
+                channel = self._channel
+        check_owner(channel.pid)
+        _check_open(self._closed)
+        return channel
 
 
 class AsyncTransport:
-    """A channel to one server for awaiting calls, of one event loop."""
+    """A channel to one server for awaiting calls, of one event loop and so of one process."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        check_process()
         self._endpoint = endpoint
-        credentials = endpoint.credentials()
-        self._channel = (
-            grpc.aio.secure_channel(endpoint.address, credentials, endpoint.options)
-            if credentials
-            else grpc.aio.insecure_channel(endpoint.address, endpoint.options)
-        )
-        self._rpcs = _rpcs(self._channel)
+        self._channel = _open(grpc.aio, endpoint, endpoint.credentials())
         self._closed = False
 
     async def drive(self, flow: Flow[T]) -> T:
@@ -183,12 +224,21 @@ class AsyncTransport:
     async def close(self) -> None:
         """Close the channel; calls in flight are cancelled."""
         self._closed = True
-        await self._channel.close()
+        if self._channel.pid == os.getpid():
+            await self._channel.channel.close()
 
     async def _perform(self, command: Any) -> Any:
         match command:
             case Send():
-                return await self._send(command)
+                check_owner(self._channel.pid)
+                _check_open(self._closed)
+                IN_FLIGHT.add(id(command))
+                try:
+                    return await self._send(command)
+                finally:
+                    IN_FLIGHT.discard(id(command))
+            case Borrow():
+                return await self._borrow(command)
             case Pause():
                 return await asyncio.sleep(command.seconds)
             case Exclusive():
@@ -203,10 +253,9 @@ class AsyncTransport:
                     command.lock.release()
 
     async def _send(self, command: Send) -> Any:
-        _check_open(self._closed)
         exchange, method = command.exchange, command.exchange.method
         requests = exchange.requests()
-        call = self._rpcs[method.name](
+        call = self._channel.rpcs[method.name](
             requests if method.client_streaming else next(requests),
             timeout=command.timeout,
             metadata=self._endpoint.metadata,
@@ -217,6 +266,8 @@ class AsyncTransport:
                     exchange.receive(response)
             else:
                 exchange.receive(await call)
+            if exchange.is_traced:
+                exchange.trail(await call.trailing_metadata() or ())
         except grpc.RpcError as error:
             raise _error_of(error, self._endpoint.address, command.timeout) from error
         except asyncio.CancelledError:
@@ -226,11 +277,40 @@ class AsyncTransport:
             call.cancel()  # does nothing to a call that has ended
         return exchange.result()
 
+    async def _borrow(self, command: Borrow) -> SharedMemory:
+        check_owner(self._channel.pid)
+        _check_open(self._closed)
+        rpc = partial(self._channel.rpcs["Lease"], metadata=self._endpoint.metadata)
+        try:
+            return await lease_async(rpc, command.byte_count, command.timeout)
+        except grpc.RpcError as error:
+            raise _error_of(error, self._endpoint.address, command.timeout) from error
+        except asyncio.CancelledError:
+            _check_open(self._closed)
+            raise
 
-def _rpcs(channel: Any) -> dict[str, Any]:
-    """What calls each method, by its name; blocking or awaiting as the channel is."""
+
+@frozen(eq=False)
+class _Channel:
+    """An open channel: the process that opened it, and what calls each method, by its name."""
+
+    pid: int
+    channel: Any
+    rpcs: dict[str, Any]
+
+
+def _open(
+    library: Any, endpoint: Endpoint, credentials: grpc.ChannelCredentials | None
+) -> _Channel:
+    """A channel of `grpc`, which blocks, or of `grpc.aio`, which awaits."""
     keep_buffers()
-    return {name: _rpc(channel, method) for name, method in METHODS.items()}
+    channel = (
+        library.secure_channel(endpoint.address, credentials, endpoint.options)
+        if credentials
+        else library.insecure_channel(endpoint.address, endpoint.options)
+    )
+    rpcs = {name: _rpc(channel, method) for name, method in METHODS.items()}
+    return _Channel(os.getpid(), channel, rpcs)
 
 
 def _rpc(channel: Any, method: Method) -> Any:
@@ -278,7 +358,7 @@ def _error_of(error: Any, address: str, timeout: float) -> ConvserveError:
     return BY_CODE.get(code, ConvserveError)(details or f"gRPC status {error.code().name}")
 
 
-def _status_of(metadata: Iterable[tuple[str, Any]]) -> status_pb2.Status | None:
+def _status_of(metadata: Metadata) -> status_pb2.Status | None:
     for key, value in metadata:
         if key == DETAILS_KEY:
             try:

@@ -15,6 +15,7 @@ from crc32c import crc32c
 from convserve.errors import ByteCountError, ChecksumError, InvalidArgumentError
 from convserve.tensors import TensorSpec, check_bools
 from convserve.v1 import tensor_pb2
+from convserve.varints import read_varint, varint
 
 CHUNK_BYTES = 1 << 20
 MAX_CHUNK_BYTES = 4 << 20
@@ -52,14 +53,21 @@ def chunk_messages(
     The bytes are those of any message whose field 2 is a TensorChunk, as it is in every stream.
     """
     for tensor, buffer in enumerate(buffers):
-        for offset in range(0, len(buffer), chunk_bytes):
-            yield _chunk_message(tensor, offset, buffer[offset : offset + chunk_bytes])
+        yield from part_messages(tensor, buffer, 0, len(buffer), chunk_bytes)
+
+
+def part_messages(
+    tensor: int, buffer: memoryview, start: int, stop: int, chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[bytes]:
+    """The bytes from `start` to `stop` of one tensor in pieces, each a message to send."""
+    for offset in range(start, stop, chunk_bytes):
+        yield _chunk_message(tensor, offset, buffer[offset : min(offset + chunk_bytes, stop)])
 
 
 def _chunk_message(tensor: int, offset: int, data: memoryview) -> bytes:
     chunk = tensor_pb2.TensorChunk(tensor=tensor, offset=offset, crc32c=crc32c(data))
-    head = chunk.SerializeToString() + bytes((_DATA,)) + _varint(len(data))
-    return b"".join((bytes((_CHUNK,)), _varint(len(head) + len(data)), head, data))
+    head = chunk.SerializeToString() + bytes((_DATA,)) + varint(len(data))
+    return b"".join((bytes((_CHUNK,)), varint(len(head) + len(data)), head, data))
 
 
 def read_chunk(message: bytes) -> Chunk | None:
@@ -72,7 +80,7 @@ def read_chunk(message: bytes) -> Chunk | None:
     try:
         if message[0] != _CHUNK:
             return None
-        length, at = _read_varint(message, 1)
+        length, at = read_varint(message, 1)
         if at + length != len(message):
             return None
         for tag in fields:
@@ -80,35 +88,13 @@ def read_chunk(message: bytes) -> Chunk | None:
                 fields[tag] = int.from_bytes(message[at + 1 : at + 5], "little")
                 at += 5
             elif message[at] == tag:
-                fields[tag], at = _read_varint(message, at + 1)
-        length, start = _read_varint(message, at + 1)
+                fields[tag], at = read_varint(message, at + 1)
+        length, start = read_varint(message, at + 1)
         if message[at] != _DATA or start + length != len(message):
             return None
     except (IndexError, OverflowError):
         return None
     return Chunk(fields[_TENSOR], fields[_OFFSET], memoryview(message)[start:], fields[_CRC])
-
-
-def _varint(value: int) -> bytes:
-    """Seven bits per byte, the lowest first; the high bit says that more follow."""
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
-
-
-def _read_varint(message: bytes, at: int) -> tuple[int, int]:
-    """A varint and where it ends. Raises IndexError, or OverflowError from 63 bits on."""
-    value = 0
-    for shift in range(0, 63, 7):
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte <= 0x7F:
-            return value, at
-    raise OverflowError
 
 
 class Assembler:
@@ -121,6 +107,11 @@ class Assembler:
         self._specs = list(specs)
         self._buffers = list(buffers)
         self._received = [0] * len(self._specs)
+
+    @property
+    def received(self) -> Sequence[int]:
+        """The bytes of each tensor that have come. They are its first ones."""
+        return self._received
 
     def write(self, chunk: Chunk) -> None:
         """Put one chunk in its place. Raises ByteCountError or ChecksumError."""

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from convserve.chunks import Chunk, read_chunk
+from convserve.inline import parse_inline, parse_inline_response
 from convserve.v1 import compute_service_pb2, planning_service_pb2
 
 Outgoing: TypeAlias = Message | bytes  # bytes: a message that is serialised already
@@ -56,6 +57,13 @@ METHODS: dict[str, Method] = {
 SERVICES: tuple[str, ...] = tuple(sorted({method.service for method in METHODS.values()}))
 
 
+# Messages that hold whole tensors, and what reads them without a copy.
+_INLINE: dict[str, Callable[[bytes], Any]] = {
+    "RunInlineRequest": parse_inline,
+    "RunInlineResponse": parse_inline_response,
+}
+
+
 def serialize(message: Outgoing) -> bytes:
     """The message's bytes."""
     return message if isinstance(message, bytes) else message.SerializeToString()
@@ -64,8 +72,11 @@ def serialize(message: Outgoing) -> bytes:
 def parser(message: type[Message]) -> Callable[[bytes], Any]:
     """What reads messages of a type. One that holds a chunk of a tensor is read as a Chunk.
 
-    The function raises google.protobuf.message.DecodeError for bytes that are no such message.
+    RunInline's are read as those of `_INLINE`. The function raises DecodeError (of
+    google.protobuf.message) for bytes that are no such message.
     """
+    if message.DESCRIPTOR.name in _INLINE:
+        return _INLINE[message.DESCRIPTOR.name]
     if "chunk" not in message.DESCRIPTOR.fields_by_name:
         return message.FromString
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import ml_dtypes
@@ -90,12 +91,12 @@ class TensorSpec:
     dtype: str
     shape: Shape = field(converter=_as_shape)
 
-    @property
+    @cached_property
     def element_count(self) -> int:
         """The product of the shape, as an exact integer (NumPy's own wraps around)."""
         return math.prod(self.shape)
 
-    @property
+    @cached_property
     def byte_count(self) -> int:
         """The length of the values in bytes."""
         return self.element_count * dtype_of(self.dtype).itemsize

@@ -19,17 +19,19 @@ from pathlib import Path
 import grpc
 from attrs import frozen
 from convserve.chunks import CHUNK_BYTES, keep_buffers
-from convserve.errors import WorkerDiedError
+from convserve.errors import ConvserveError, WorkerDiedError
 from convserve.plans import Device, Limits, ServerInfo
 from convserve.services import SERVICES
 from convserve.tensors import MAX_RANK
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from convserve_server.engines import load_advisor
 from convserve_server.observability.logs import configure_logs, fields
 from convserve_server.observability.metrics import Gauges, Metrics, MetricsServer
+from convserve_server.scheduling.dispatch import Dispatcher
 from convserve_server.scheduling.gate import Gate
+from convserve_server.scheduling.pool import WorkerPool
 from convserve_server.services.bounds import (
     MAX_INLINE_BYTES,
     MAX_INPUTS,
@@ -40,17 +42,19 @@ from convserve_server.services.bounds import (
 )
 from convserve_server.services.guard import Guard
 from convserve_server.services.handlers import handlers_of
+from convserve_server.services.handover import Handover, path_beside
 from convserve_server.services.health import SERVING, follow, set_health
 from convserve_server.services.info import InfoService
-from convserve_server.services.leases import LeaseService
+from convserve_server.services.leases import LeaseService, LeaseStore
 from convserve_server.services.models import ModelStore
 from convserve_server.services.planning import PlanningService
 from convserve_server.services.requests import RequestReader
 from convserve_server.services.residents import ModelService
 from convserve_server.services.runs import RunService
-from convserve_server.settings import VERSION, Address, Settings, usable_threads
+from convserve_server.services.startup import load_models
+from convserve_server.services.tensors import TensorStore
+from convserve_server.settings import VERSION, Address, Settings
 from convserve_server.workers.arena import Arena
-from convserve_server.workers.worker import Worker
 
 _LOG = logging.getLogger(__name__)
 
@@ -124,40 +128,46 @@ async def running(settings: Settings) -> AsyncIterator[Bound]:
         metrics_address = _start_metrics(settings.metrics, metrics, stack)
         arena = stack.enter_context(closing(_make_arena(settings.tensor_pool_bytes)))
         gate = Gate(arena, queue_limit=settings.queue_length)
-        worker = Worker(
-            arena,
-            settings.engine,
-            threads=settings.threads,
-            queue_limit=settings.queue_length,
-            abandon_seconds=settings.abandon_seconds,
-        )
-        models = ModelStore(worker, arena.capacity_bytes // 2, settings.model_idle_seconds)
-        metrics.watch(_gauges(gate, worker, models, arena))
+        pool = _make_pool(settings, arena)
+        tensors = TensorStore(gate, arena.capacity_bytes // 2, settings.model_idle_seconds)
+        models = ModelStore(pool, tensors, settings.model_idle_seconds)
+        leases = LeaseStore(gate.reserve_bytes, settings.max_lease_bytes, pool.detach)
+        metrics.watch(_gauges(gate, pool, models, tensors, leases, arena))
         guard = Guard(
             metrics,
             max_call_seconds=settings.max_call_seconds,
             stall_seconds=settings.stall_seconds,
             max_calls=settings.max_calls,
         )
-        server = grpc.aio.server(interceptors=[guard], options=_options(settings))
+        server = grpc.aio.server(handlers=[guard], options=_options(settings))
         info = server_info(settings, arena)
-        advisor = load_advisor(settings.engine, settings.threads)
+        advisor = load_advisor(settings.engine, settings.threads_per_worker)
         reader = RequestReader(info.devices, advisor, settings.worker_memory_bytes)
         runs = RunService(
-            info=info, reader=reader, gate=gate, worker=worker, models=models, metrics=metrics
+            device=info.devices[0].name,
+            max_inline_bytes=MAX_INLINE_BYTES,
+            reader=reader,
+            gate=gate,
+            pool=pool,
+            models=models,
+            tensors=tensors,
+            leases=leases,
         )
-        residents = ModelService(reader, gate, models)
-        compute = (runs, residents, LeaseService(), InfoService(info))
+        residents = ModelService(reader, tensors, models)
+        handover = await _open_handover(settings, stack)
+        compute = (runs, residents, LeaseService(leases, handover), InfoService(info))
         planning = (PlanningService(advisor, reader, info.devices),)
-        health_servicer = _add_services(server, (compute, planning))
+        health_servicer = _add_services(guard, (compute, planning))
         addresses = tuple(_listen(server, address, stack) for address in settings.listen)
         stack.push_async_callback(server.stop, LAST_BYTES_SECONDS)
-        stack.push_async_callback(models.close)  # after the worker's end: it waits for no restart
-        stack.push_async_callback(worker.stop)
-        await _start_worker(worker)
+        stack.callback(tensors.close)
+        stack.push_async_callback(models.close)  # after the workers' end: it waits for no restart
+        stack.push_async_callback(pool.stop)
+        await _load_models(settings, models, tensors)
+        await _start(pool)
         await server.start()
         await set_health(health_servicer, SERVING, ("", *SERVICES))
-        stack.callback(asyncio.create_task(follow(worker, health_servicer)).cancel)
+        stack.callback(asyncio.create_task(follow(pool, health_servicer)).cancel)
         stack.push_async_callback(guard.drain, settings.grace_seconds)
         stack.push_async_callback(health_servicer.enter_graceful_shutdown)
         yield Bound(addresses, metrics_address)
@@ -178,6 +188,25 @@ def _make_arena(capacity_bytes: int) -> Arena:
         ) from None
 
 
+def _make_pool(settings: Settings, arena: Arena) -> WorkerPool:
+    dispatcher = Dispatcher(
+        queue_limit=settings.queue_length,
+        working_budget_bytes=settings.worker_memory_bytes,
+        batch_rows=settings.batch_rows,
+        batch_bytes=settings.batch_bytes,
+        batch_wait_seconds=settings.batch_wait_seconds,
+    )
+    return WorkerPool(
+        arena,
+        settings.engine,
+        dispatcher,
+        workers=settings.worker_count,
+        threads=settings.threads_per_worker,
+        gather_seconds=settings.batch_wait_seconds,
+        abandon_seconds=settings.abandon_seconds,
+    )
+
+
 def server_info(settings: Settings, arena: Arena) -> ServerInfo:
     """What the server tells about itself."""
     device = Device(
@@ -185,7 +214,7 @@ def server_info(settings: Settings, arena: Arena) -> ServerInfo:
         engine=settings.engine,
         description=_cpu_name(),
         memory_bytes=arena.capacity_bytes,
-        thread_count=settings.threads or usable_threads(),
+        thread_count=settings.worker_count * settings.threads_per_worker,
     )
     limits = Limits(
         max_inline_bytes=MAX_INLINE_BYTES,
@@ -199,6 +228,7 @@ def server_info(settings: Settings, arena: Arena) -> ServerInfo:
         max_request_bytes=MAX_REQUEST_BYTES,
         max_tensors=MAX_TENSORS,
         max_inputs=MAX_INPUTS,
+        max_lease_bytes=settings.max_lease_bytes,
     )
     return ServerInfo(version=VERSION, engines=(settings.engine,), devices=(device,), limits=limits)
 
@@ -210,14 +240,23 @@ def _cpu_name() -> str:
     return platform.machine()
 
 
-def _gauges(gate: Gate, worker: Worker, models: ModelStore, arena: Arena) -> Gauges:
+def _gauges(
+    gate: Gate,
+    pool: WorkerPool,
+    models: ModelStore,
+    tensors: TensorStore,
+    leases: LeaseStore,
+    arena: Arena,
+) -> Gauges:
     return Gauges(
-        queue_depth=lambda: gate.queue_depth + worker.queue_depth,
-        tensor_bytes_in_flight=lambda: max(arena.bytes_in_use - models.claimed_bytes, 0),
+        queue_depth=lambda: gate.queue_depth + pool.queue_depth,
+        tensor_bytes_in_flight=lambda: max(arena.bytes_in_use - tensors.claimed_bytes, 0),
         tensor_pool_bytes=lambda: arena.capacity_bytes,
         models=lambda: len(models),
-        model_bytes=lambda: models.claimed_bytes,
-        worker_restarts=lambda: worker.restarts,
+        model_bytes=lambda: tensors.claimed_bytes - tensors.unused_bytes,
+        unused_tensor_bytes=lambda: tensors.unused_bytes,
+        lease_bytes=lambda: leases.claimed_bytes,
+        worker_restarts=lambda: pool.restarts,
     )
 
 
@@ -235,23 +274,42 @@ def _start_metrics(address: Address | None, metrics: Metrics, stack: AsyncExitSt
     return str(Address(address.host, server.port))
 
 
-async def _start_worker(worker: Worker) -> None:
+async def _open_handover(settings: Settings, stack: AsyncExitStack) -> Handover | None:
+    """Where shared memory is handed over: beside the first Unix socket."""
+    paths = (path_beside(address.path) for address in settings.listen if address.path)
+    path = next((path for path in paths if path is not None), None)
+    if path is None or not settings.max_lease_bytes:
+        return None
+    stack.enter_context(_socket_file(path))
+    return await stack.enter_async_context(Handover(path))
+
+
+async def _load_models(settings: Settings, models: ModelStore, tensors: TensorStore) -> None:
+    folders = [(model.name, model.path) for model in settings.model]
     try:
-        await worker.start()
+        await load_models(folders, models, tensors)
+    except ConvserveError as error:
+        raise StartError(str(error)) from None
+
+
+async def _start(pool: WorkerPool) -> None:
+    try:
+        await pool.start()
     except WorkerDiedError as error:
         raise StartError(str(error)) from None
 
 
 def _add_services(
-    server: grpc.aio.Server, servicers: tuple[tuple[object, ...], ...]
+    guard: Guard, servicers: tuple[tuple[object, ...], ...]
 ) -> health.aio.HealthServicer:
     """Add convserve's services, in the order of their names, health and reflection."""
     for service, parts in zip(SERVICES, servicers, strict=True):
-        server.add_generic_rpc_handlers([handlers_of(service, *parts)])
+        guard.add_generic_rpc_handlers([handlers_of(service, *parts)])
     health_servicer = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, guard)
     names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)
+    servicer = reflection.aio.ReflectionServicer(names)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, guard)
     return health_servicer
 
 

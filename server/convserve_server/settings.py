@@ -20,6 +20,8 @@ from convserve_server.engines import ENGINES
 
 VERSION = version("convserve-server")
 MAX_PORT = 65535
+# Small work gains little from more threads than these, and several workers compute side by side.
+THREADS_PER_WORKER = 4
 _SIZE_UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _LOG_FORMATS = ("json", "text")
@@ -49,17 +51,31 @@ class Address:
             return False  # another host name: it may be anything
 
 
+@frozen
+class ModelFolder:
+    """A model to load at the start: its name, and the folder that it is in."""
+
+    name: str
+    path: Path
+
+
 @frozen(kw_only=True)
 class Settings:
     """How one server runs. Sizes are in bytes and times in seconds."""
 
     listen: tuple[Address, ...] = (Address("127.0.0.1", 50051),)
     metrics: Address | None = Address("127.0.0.1", 9464)
+    model: tuple[ModelFolder, ...] = ()
     engine: str = "cpu"
-    threads: int | None = None  # the engine's own choice: the usable cores
+    threads: int | None = None  # of all workers together: the usable cores
+    workers: int | None = None  # one for each CORES_PER_WORKER threads
     tensor_pool_bytes: int = field(factory=lambda: memory_limit_bytes() // 2)
     worker_memory_bytes: int = field(factory=lambda: memory_limit_bytes() // 2)
+    lease_bytes: int | None = None  # a quarter of the pool
     queue_length: int = 256
+    batch_rows: int = 64
+    batch_bytes: int = 8 << 20
+    batch_wait_seconds: float = 0.001
     max_calls: int = 1000
     max_call_seconds: float = 600.0
     stall_seconds: float = 60.0
@@ -70,6 +86,24 @@ class Settings:
     log_format: str = "json"
     ready_fd: int | None = None
     owner_fd: int | None = None
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers compute."""
+        threads = self.threads or usable_threads()
+        return self.workers or max(1, threads // THREADS_PER_WORKER)
+
+    @property
+    def max_lease_bytes(self) -> int:
+        """How much memory is shared at most; none without a Unix socket."""
+        if not any(address.path for address in self.listen):
+            return 0
+        return self.tensor_pool_bytes // 4 if self.lease_bytes is None else self.lease_bytes
+
+    @property
+    def threads_per_worker(self) -> int:
+        """The threads of each, so that those of all do not fight for the cores."""
+        return max(1, (self.threads or usable_threads()) // self.worker_count)
 
 
 def parse_address(text: str) -> Address:
@@ -91,6 +125,18 @@ def parse_address(text: str) -> Address:
 def parse_addresses(text: str) -> tuple[Address, ...]:
     """Addresses with commas between them. Raises ValueError."""
     return tuple(parse_address(part.strip()) for part in text.split(","))
+
+
+def parse_models(text: str) -> tuple[ModelFolder, ...]:
+    """`NAME=PATH`, several with commas between them. Raises ValueError."""
+    return tuple(_parse_model(part.strip()) for part in text.split(","))
+
+
+def _parse_model(text: str) -> ModelFolder:
+    name, _, path = text.partition("=")
+    if not re.fullmatch(r"[a-z0-9-]{1,64}", name) or not path:
+        raise ValueError(f"{text!r} is not NAME=PATH, where a name has 1 to 64 of a-z 0-9 -")
+    return ModelFolder(name, Path(path))
 
 
 def parse_metrics(text: str) -> Address | None:
@@ -173,6 +219,7 @@ class _Option:
     parse: Callable[[str], Any]
     value: str
     help: str
+    repeats: bool = False  # each time it is given adds to the setting
 
     @property
     def flag(self) -> str:
@@ -189,6 +236,15 @@ _OPTIONS = (
         parse_addresses,
         "ADDRESS",
         "host:port or unix:/path; may be repeated (default: 127.0.0.1:50051; port 0: any free one)",
+        repeats=True,
+    ),
+    _Option(
+        "model",
+        parse_models,
+        "NAME=PATH",
+        "load the model of this folder, network.json with weights.npz or <layer>.weight.npy, "
+        "before serving, and keep it; may be repeated",
+        repeats=True,
     ),
     _Option(
         "metrics",
@@ -204,6 +260,13 @@ _OPTIONS = (
     ),
     _Option("threads", _parse_count(1, 1024), "N", "threads that compute (default: usable cores)"),
     _Option(
+        "workers",
+        _parse_count(1, 256),
+        "N",
+        "processes that compute, among which the threads are divided (default: one for each "
+        f"{THREADS_PER_WORKER} threads)",
+    ),
+    _Option(
         "tensor_pool_bytes",
         parse_pool_size,
         "SIZE",
@@ -214,14 +277,39 @@ _OPTIONS = (
         "worker_memory_bytes",
         parse_size,
         "SIZE",
-        "memory for intermediate results and working memory of the computation that runs "
-        "(default: the other half)",
+        "memory for intermediate results and working memory of what is computed at once; larger "
+        "work is split (default: the other half)",
+    ),
+    _Option(
+        "lease_bytes",
+        parse_size,
+        "SIZE",
+        "how much of the tensor pool may be shared with callers through Unix sockets; 0: nothing "
+        "(default: a quarter)",
     ),
     _Option(
         "queue_length",
         _parse_count(0, 100_000),
         "N",
-        "calls that may wait for memory or for the worker (default: 256)",
+        "calls that may wait for memory, and that may wait for a worker (default: 256)",
+    ),
+    _Option(
+        "batch_rows",
+        _parse_count(1, 4096),
+        "N",
+        "rows that calls of one kind are computed together in at most; 1: each alone (default: 64)",
+    ),
+    _Option(
+        "batch_bytes",
+        parse_size,
+        "SIZE",
+        "tensors that such a batch gathers at most (default: 8MiB)",
+    ),
+    _Option(
+        "batch_wait_seconds",
+        _parse_seconds(0.0),
+        "S",
+        "how long a call waits at most for others to join it, while many come (default: 0.001)",
     ),
     _Option(
         "max_calls",
@@ -290,7 +378,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
             parsed = [option.parse(text) for text in texts]
         except ValueError as error:
             parser.error(f"{source}: {error}")
-        values[option.name] = parsed[-1] if option.name != "listen" else sum(parsed, ())
+        values[option.name] = sum(parsed, ()) if option.repeats else parsed[-1]
     return Settings(**values)
 
 
@@ -304,8 +392,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="convserve-server",
         description="Plans and runs convolutions over gRPC.",
         epilog="Every flag is also read from the environment as CONVSERVE_ and its name in "
-        "capitals, such as CONVSERVE_TENSOR_POOL_BYTES; a flag wins. CONVSERVE_LISTEN takes "
-        "several addresses with commas between them.",
+        "capitals, such as CONVSERVE_TENSOR_POOL_BYTES; a flag wins. CONVSERVE_LISTEN and "
+        "CONVSERVE_MODEL take several values with commas between them.",
     )
     parser.add_argument("--version", action="version", version=f"convserve-server {VERSION}")
     for option in _OPTIONS:

@@ -8,7 +8,8 @@ from typing import Any
 
 from convserve.errors import ConvserveError
 from convserve.services import parser, serialize
-from convserve_client._flows import Command, Exclusive, Flow, Pause, Send
+from convserve_client._flows import Borrow, Command, Exclusive, Flow, Pause, Send
+from convserve_client._memory import SharedMemory
 from convserve_client._retries import Policy
 from convserve_client._session import Session
 from google.protobuf.message import Message
@@ -35,7 +36,8 @@ class ScriptedDriver:
     """Answers the n-th exchange with the n-th of `answers`.
 
     An answer is an error to raise, or a function from the requests to the responses. A pause moves
-    the clock. `sent` and `pauses` tell what was asked for.
+    the clock. Memory is lent by `lend`, which may raise. `sent`, `pauses`, `traced` and `borrowed`
+    (sizes) tell what was asked for.
     """
 
     def __init__(
@@ -44,16 +46,20 @@ class ScriptedDriver:
         self.clock = Clock()
         self.sent: list[tuple[str, list[Any], float]] = []
         self.pauses: list[float] = []
+        self.traced: list[bool] = []
         self.locks: list[FakeLock] = []
+        self.borrowed: list[int] = []
+        self.lend: Callable[[int], SharedMemory] | None = None
         self._answers = list(answers)
 
     def answer(self, *answers: ConvserveError | Callable[[list[Any]], list[Message]]) -> None:
         """Add answers to the script."""
         self._answers += answers
 
-    def session(self, timeout: float = 60.0, max_retries: int = 1) -> Session:
+    def session(self, timeout: float = 60.0, max_retries: int = 1, priority: int = 0) -> Session:
         """A session on this driver's clock, without jitter."""
-        return Session(timeout, Policy(max_retries, lambda: 0.0), self._lock, self.clock)
+        policy = Policy(max_retries, lambda: 0.0)
+        return Session(timeout, policy, self._lock, self.clock, priority)
 
     def drive(self, flow: Flow[Any]) -> Any:
         """Run a flow to its end."""
@@ -75,11 +81,16 @@ class ScriptedDriver:
             case Exclusive():
                 command.lock.held += 1
                 return self.drive(command.flow), None
-            case Send():
-                try:
-                    return self._send(command), None
-                except ConvserveError as error:
-                    return None, error
+        perform = self._borrow if isinstance(command, Borrow) else self._send
+        try:
+            return perform(command), None
+        except ConvserveError as error:
+            return None, error
+
+    def _borrow(self, command: Borrow) -> SharedMemory:
+        assert self.lend is not None
+        self.borrowed.append(command.byte_count)
+        return self.lend(command.byte_count)
 
     def _send(self, command: Send) -> Any:
         exchange = command.exchange
@@ -91,6 +102,9 @@ class ScriptedDriver:
             raise answer
         for response in answer(requests):
             exchange.receive(parser(exchange.method.response)(response.SerializeToString()))
+        self.traced.append(exchange.is_traced)
+        if exchange.is_traced:
+            exchange.trail([("server-timing", "encode;dur=250")])
         return exchange.result()
 
     def _lock(self) -> FakeLock:

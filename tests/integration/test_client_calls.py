@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -328,3 +329,33 @@ def test_100_threads_share_one_client(server, rng) -> None:
         expected = functional.conv1d(torch.from_numpy(x), torch.from_numpy(weight)).numpy()
         np.testing.assert_allclose(y, expected, rtol=1e-5)
         np.testing.assert_array_equal(y, z)
+
+
+def test_64_threads_send_small_and_large_calls(server, rng) -> None:
+    sizes = [4, 6, 8, 600] * 32  # the last of them travel in streams
+    inputs = [rng.random((1, 1, size, size), np.float32) for size in sizes]
+    with cs.connect(server.address) as client, ThreadPoolExecutor(64) as pool:
+        results = list(pool.map(client.pool, inputs))
+    for x, y in zip(inputs, results, strict=True):
+        np.testing.assert_array_equal(y, functional.max_pool2d(torch.from_numpy(x), 2).numpy())
+
+
+def test_closing_a_client_ends_the_calls_of_its_threads(server) -> None:
+    called = threading.Barrier(9)
+
+    def call_until_closed(client: cs.Client) -> cs.ConvserveError:
+        client.pool(np.ones((1, 1, 2, 2)))
+        called.wait(timeout=60)
+        while True:
+            try:
+                client.pool(np.ones((1, 1, 2, 2)))
+            except cs.ConvserveError as error:
+                return error
+
+    with cs.connect(server.address) as client, ThreadPoolExecutor(8) as pool:
+        ends = [pool.submit(call_until_closed, client) for _ in range(8)]
+        called.wait(timeout=60)
+        client.close()
+        errors = [end.result(timeout=60) for end in ends]
+    kinds = (cs.FailedPreconditionError, cs.CallCancelledError)
+    assert [error for error in errors if not isinstance(error, kinds)] == []

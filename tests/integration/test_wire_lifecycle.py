@@ -204,24 +204,31 @@ def test_the_longest_call_is_the_servers_choice(start, fifo):
             slow.result()
 
 
-def test_one_line_is_logged_for_each_call(start):
-    server = start()
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_one_line_is_logged_for_each_call_unless_it_was_short_and_went_well(start, level):
+    server = start(f"--log-level={level}")
     with grpc.insecure_channel(server.address) as channel:
         (response,) = run(channel, 1)
         with pytest.raises(errors.InvalidArgumentError):
             call(channel, "RunInline", pb2.RunInlineRequest())
     server.terminate()
     assert server.wait() == 0
-    good, bad = [event for event in server.events if event["event"] == "call"]
+    *others, bad = [event for event in server.events if event["event"] == "call"]
+    assert (bad["code"], bad["reason"]) == ("INVALID_ARGUMENT", "INVALID_ARGUMENT")
+    assert bad["peer"].startswith("ipv4:127.0.0.1:")
+    assert len(others) == {"info": 0, "debug": 1}[level]
+    for good in others:
+        check_logged(good, response)
+
+
+def check_logged(good, response):
     assert good["request_id"] == response.summary.request_id
     assert (good["rpc"], good["code"]) == ("RunInline", "OK")
     assert good["received_bytes"] > 16
-    assert (bad["code"], bad["reason"]) == ("INVALID_ARGUMENT", "INVALID_ARGUMENT")
-    assert bad["peer"].startswith("ipv4:127.0.0.1:")
 
 
 def test_text_logs(start):
-    server = start("--log-format=text")
+    server = start("--log-format=text", "--log-level=debug")
     with grpc.insecure_channel(server.address) as channel:
         run(channel, 1)
     server.terminate()

@@ -64,8 +64,17 @@ def test_the_record_of_a_call(channel):
     assert record.device == "cpu"
     assert [step.name for step in record.steps] == ["conv1"]
     assert record.batch_size == 2
-    for stage in ("decode", "queue", "compute", "encode"):
+    for stage in ("decode", "queue", "transfer", "compute"):
         assert getattr(record, f"{stage}_seconds") > 0
+
+
+def test_the_stages_are_in_the_trailing_metadata_too(channel):
+    request = inline(CONV, {"input": X, **WEIGHTS})
+    _, ended = method(channel, "RunInline").with_call(request, timeout=60)
+    timings = dict(ended.trailing_metadata())["server-timing"]
+    stages = re.findall(r"(\w+);dur=(\d+\.\d{3})(?:, |$)", timings)
+    assert {name for name, _ in stages} == {"decode", "queue", "transfer", "compute", "encode"}
+    assert all(float(milliseconds) >= 0 for _, milliseconds in stages)
 
 
 def test_chunks_may_interleave_and_be_small(channel):

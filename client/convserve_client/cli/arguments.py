@@ -47,7 +47,10 @@ def parser() -> ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"convserve {__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_plan, _add_run, _add_conv, _add_convolve, _add_info, _add_devices):
+    for add in (
+        *(_add_plan, _add_run, _add_conv, _add_convolve),
+        *(_add_info, _add_devices, _add_bench),
+    ):
         add(commands)
     return root
 
@@ -74,6 +77,18 @@ def parse_shape(text: str) -> tuple[str, tuple[int | str, ...]]:
     first, *rest = sizes.split("x")
     batch: int | str = "N" if first == "N" else _int(first)
     return name, (batch, *map(_int, rest))
+
+
+def parse_sizes(text: str) -> Ints:
+    """`1x3x32x32` to its numbers."""
+    return tuple(_int(size) for size in text.split("x"))
+
+
+def parse_count(text: str) -> int:
+    """A whole number from 1 on."""
+    if (value := _int(text)) == 0:
+        raise ValueError("0 is too few")
+    return value
 
 
 def parse_file(text: str) -> tuple[str, Path]:
@@ -104,6 +119,8 @@ _INTS = _argument(parse_ints, "an integer, or one per axis such as 2,2")
 _PADDING = _argument(
     parse_padding, f"integers such as 1, 1,2 or 0:1,2:2 (low:high), or {', '.join(PADDING_MODES)}"
 )
+_COUNT = _argument(parse_count, "a whole number from 1 on")
+_SIZES = _argument(parse_sizes, "a shape such as 1x3x32x32")
 _SHAPE = _argument(parse_shape, "a shape such as 1x3x224x224 or Nx3x224x224")
 
 Commands: TypeAlias = "argparse._SubParsersAction[ArgumentParser]"  # it has no public name
@@ -212,3 +229,23 @@ def _add_info(commands: Commands) -> None:
 
 def _add_devices(commands: Commands) -> None:
     _command(commands, "devices", "The devices that a call or a plan may name.")
+
+
+def _add_bench(commands: Commands) -> None:
+    command = _command(commands, "bench", "Measure a server: latency, its stages, throughput.")
+    command.add_argument(
+        "server", nargs="?", default=argparse.SUPPRESS, metavar="ADDRESS", help="as --server"
+    )
+    command.add_argument(
+        "--shape", type=_SIZES, default=(1, 3, 32, 32), help="of the input; default 1x3x32x32"
+    )
+    command.add_argument("--filters", type=_COUNT, default=8, metavar="INT", help="default 8")
+    command.add_argument(
+        "--kernel-size", type=_INTS, default=3, metavar="INT[,...]", help="default 3"
+    )
+    command.add_argument(
+        "--calls", type=_COUNT, default=1000, metavar="INT", help="of each part; default 1000"
+    )
+    command.add_argument(
+        "--concurrency", type=_COUNT, default=8, metavar="INT", help="threads; default 8"
+    )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from attrs import asdict, frozen
-from convserve.errors import InvalidArgumentError, ShapeError
+from convserve.errors import InvalidArgumentError, ShapeError, TooLargeError
 from convserve.plans import CallRecord
 from convserve.tables import devices_table, explanation_text, info_text, plan_table
 from convserve.tensors import Array, dtype_name
 
 from convserve_client._client import Client
+from convserve_client.cli.bench import make_work, measure, report_document, report_text
 from convserve_client.cli.documents import as_document
 from convserve_client.cli.files import (
     check_output,
@@ -112,6 +114,30 @@ def devices(client: Client, _: Namespace) -> Answer:
     return Answer(devices_table(result), as_document(result))
 
 
+def bench(client: Client, arguments: Namespace) -> Answer:
+    """Latency, stages and throughput of one convolution."""
+    shape, kernel_size = arguments.shape, arguments.kernel_size
+    if len(shape) < 3:
+        raise ShapeError(
+            f"{shape} has no spatial axes: it must be (N, C, *spatial)",
+            field="--shape",
+            metadata={"given": shape},
+        )
+    if isinstance(kernel_size, int):
+        kernel_size = (kernel_size,) * (len(shape) - 2)
+    limit = client.info().limits.tensor_pool_bytes
+    sizes = (shape, (arguments.filters, shape[1], *kernel_size))
+    if (needed := 4 * sum(map(math.prod, sizes))) > limit:
+        raise TooLargeError(
+            f"a call would send {needed:,} bytes, and the server holds {limit:,} in all",
+            field="--shape",
+            metadata={"needed_bytes": needed, "limit_bytes": limit},
+        )
+    work = make_work(shape, arguments.filters, kernel_size)
+    report = measure(client, work, arguments.calls, arguments.concurrency)
+    return Answer(report_text(report), report_document(report))
+
+
 COMMANDS: dict[str, Callable[[Client, Namespace], Answer]] = {
     "plan": plan,
     "run": run,
@@ -119,6 +145,7 @@ COMMANDS: dict[str, Callable[[Client, Namespace], Answer]] = {
     "convolve": convolve,
     "info": info,
     "devices": devices,
+    "bench": bench,
 }
 
 

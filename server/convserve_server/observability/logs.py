@@ -13,7 +13,10 @@ from datetime import UTC, datetime
 from textwrap import indent
 from typing import Any
 
+import msgspec
+
 _FIELDS = "convserve_fields"
+_encoder = msgspec.json.Encoder(enc_hook=str)
 
 
 def fields(**values: object) -> dict[str, object]:
@@ -42,7 +45,10 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
-        return json.dumps(_event(record), default=str)
+        event = _event(record)
+        line = _encoder.encode(event)
+        # Some characters beyond ASCII end a line for some readers: json escapes them all.
+        return line.decode() if line.isascii() else json.dumps(event, default=str)
 
 
 class TextFormatter(logging.Formatter):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from threading import Thread
 from typing import Protocol
 
 from attrs import frozen
-from convserve.plans import StepRecord
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
@@ -17,6 +17,8 @@ _SECONDS_BUCKETS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0),
 )
+
+_ROWS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 @frozen(kw_only=True)
@@ -28,7 +30,35 @@ class Gauges:
     tensor_pool_bytes: Callable[[], int]
     models: Callable[[], int]
     model_bytes: Callable[[], int]
+    unused_tensor_bytes: Callable[[], int]
+    lease_bytes: Callable[[], int]
     worker_restarts: Callable[[], int]
+
+
+@frozen
+class _RpcMetrics:
+    """The collectors of one rpc, looked up once: that takes longer than counting."""
+
+    calls: Callable[[str], Counter]  # by code
+    call_seconds: Histogram
+    stage_seconds: Callable[[str], Histogram]  # by stage
+    received: Counter
+    sent: Counter
+
+    def count(
+        self,
+        code: str,
+        seconds: float,
+        stages: Mapping[str, float],
+        received_bytes: int,
+        sent_bytes: int,
+    ) -> None:
+        self.calls(code).inc()
+        self.call_seconds.observe(seconds)
+        for stage, duration in stages.items():
+            self.stage_seconds(stage).observe(duration)
+        self.received.inc(received_bytes)
+        self.sent.inc(sent_bytes)
 
 
 class _Restarts(Collector):
@@ -49,11 +79,12 @@ class Metrics:
     """The collectors, in a registry of their own.
 
     `rpc` is a method's name or `unknown`, `code` a gRPC status code's name, `stage` one of decode,
-    queue, compute and encode, so that no caller can make new series.
+    queue, transfer, compute and encode, so that no caller can make new series.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._by_rpc: dict[str, _RpcMetrics] = {}
         self._calls = Counter(
             "convserve_calls", "Calls that ended.", ["rpc", "code"], registry=self.registry
         )
@@ -80,6 +111,12 @@ class Metrics:
         self._sent = Counter(
             "convserve_sent_bytes", "Bytes of messages sent.", ["rpc"], registry=self.registry
         )
+        self._batch_rows = Histogram(
+            "convserve_batch_rows",
+            "Rows of the batches that calls were computed in.",
+            buckets=_ROWS_BUCKETS,
+            registry=self.registry,
+        )
         self._steps = Counter(
             "convserve_steps",
             "Layers and operations computed.",
@@ -99,6 +136,12 @@ class Metrics:
             ("tensor_pool_bytes", "Tensor memory in all.", gauges.tensor_pool_bytes),
             ("models", "Resident models.", gauges.models),
             ("model_bytes", "Tensor memory held by resident models.", gauges.model_bytes),
+            (
+                "unused_tensor_bytes",
+                "Tensor memory of weights that are kept by their digests, unused now.",
+                gauges.unused_tensor_bytes,
+            ),
+            ("lease_bytes", "Tensor memory shared with callers.", gauges.lease_bytes),
         ):
             gauge = Gauge(f"convserve_{name}", help_text, registry=self.registry)
             gauge.set_function(read)
@@ -115,17 +158,25 @@ class Metrics:
         sent_bytes: int,
     ) -> None:
         """Count one call that ended."""
-        self._calls.labels(rpc, code).inc()
-        self._call_seconds.labels(rpc).observe(seconds)
-        for stage, duration in stages.items():
-            self._stage_seconds.labels(rpc, stage).observe(duration)
-        self._received.labels(rpc).inc(received_bytes)
-        self._sent.labels(rpc).inc(sent_bytes)
+        rpc_metrics = self._by_rpc.get(rpc)
+        if rpc_metrics is None:
+            rpc_metrics = self._by_rpc[rpc] = self._of_rpc(rpc)
+        rpc_metrics.count(code, seconds, stages, received_bytes, sent_bytes)
 
-    def count_steps(self, steps: Iterable[StepRecord]) -> None:
-        """Count the steps that an engine computed."""
-        for step in steps:
-            self._steps.labels(step.engine, step.algorithm).inc()
+    def _of_rpc(self, rpc: str) -> _RpcMetrics:
+        return _RpcMetrics(
+            calls=cache(partial(self._calls.labels, rpc)),
+            call_seconds=self._call_seconds.labels(rpc),
+            stage_seconds=cache(partial(self._stage_seconds.labels, rpc)),
+            received=self._received.labels(rpc),
+            sent=self._sent.labels(rpc),
+        )
+
+    def count_work(self, steps: Mapping[tuple[str, str], int], rows: int) -> None:
+        """Count the steps that each (engine, algorithm) computed, in a batch of `rows`."""
+        for labels, count in steps.items():
+            self._steps.labels(*labels).inc(count)
+        self._batch_rows.observe(rows)
 
 
 class _HttpServer(Protocol):

@@ -28,7 +28,7 @@ class Step:
     output: TensorSpec
 
 
-@frozen
+@frozen(cache_hash=True)
 class Program:
     """A network to run: its steps in order. `outputs` name steps."""
 
@@ -77,6 +77,13 @@ def work_outputs(work: Work) -> tuple[TensorSpec, ...]:
         return (work.output,)
     by_name = {step.output.name: step.output for step in work.steps}
     return tuple(by_name[name] for name in work.outputs)
+
+
+def work_tensors(work: Work) -> tuple[TensorSpec, ...]:
+    """The tensors that the work reads: operands, or inputs and then weights."""
+    if isinstance(work, OperationStep):
+        return work.operands
+    return (*work.inputs, *work_parameters(work))
 
 
 def work_parameters(work: Work) -> tuple[TensorSpec, ...]:

@@ -1,8 +1,9 @@
 """What surrounds every rpc, health and reflection included: deadline, errors, counts, log line.
 
-The guard is the outermost interceptor. It replaces each handler by one that takes and gives raw
-bytes, so that bytes which are not the message become INVALID_ARGUMENT here instead of UNKNOWN
-inside gRPC, and so that nothing reaches a caller but a status made from `convserve.errors`.
+The guard is the only handler that gRPC knows; every other is added to it. It replaces each by one
+that takes and gives raw bytes, so that bytes which are not the message become INVALID_ARGUMENT here
+instead of UNKNOWN inside gRPC, and so that nothing reaches a caller but a status made from
+`convserve.errors`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import grpc
@@ -34,6 +34,7 @@ from convserve_server.services.calls import Call, Rpc
 _LOG = logging.getLogger(__name__)
 _OURS = {method.path: name for name, method in METHODS.items()}
 MAX_LOGGED_CHARS = 300
+SLOW_SECONDS = 1.0  # from here on a call that went well is an event too
 RETRY_SECONDS = 1.0  # what a caller is told to wait when there are too many calls
 
 
@@ -41,7 +42,7 @@ RETRY_SECONDS = 1.0  # what a caller is told to wait when there are too many cal
 class _Limit:
     """How long a call may take, who says so, and what helps when it took longer."""
 
-    seconds: float
+    seconds: float | None
     source: str
     remedy: str
 
@@ -53,7 +54,7 @@ class _Limit:
         )
 
 
-class Guard(grpc.aio.ServerInterceptor):
+class Guard(grpc.GenericRpcHandler):
     """Serves each rpc within a deadline, and turns whatever happens into a status and a log line.
 
     `max_call_seconds` ends calls whose caller set no deadline, or a longer one; `stall_seconds`
@@ -67,20 +68,27 @@ class Guard(grpc.aio.ServerInterceptor):
         self._max_call_seconds = max_call_seconds
         self._stall_seconds = stall_seconds
         self._max_calls = max_calls
+        self._services: list[grpc.GenericRpcHandler] = []
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self._calls: set[Call] = set()
-        self._side_calls: set[Call] = set()  # health and reflection: they hold up no stop
+        self._side_calls: set[Call] = set()  # health, reflection, leases: they hold up no stop
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def intercept_service(
-        self, continuation: Callable[..., Awaitable[Any]], details: Any
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    def add_generic_rpc_handlers(self, services: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Guard the handlers of these services. Named as a server's method, for those who add."""
+        self._services.extend(services)
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        """Nothing: who calls this has added the same handlers by `add_generic_rpc_handlers`."""
+
+    def service(self, details: Any) -> grpc.RpcMethodHandler[Any, Any]:
         """The guarded handler of a method, known or not."""
         guarded = self._handlers.get(details.method)
         if guarded is None:
-            handler = await continuation(details)
+            found = (service.service(details) for service in self._services)
+            handler = next((handler for handler in found if handler is not None), None)
             if handler is None:
                 return self._guarded(Rpc("unknown", _unknown_method))
             name = _OURS.get(details.method) or details.method.rpartition("/")[2]
@@ -115,7 +123,7 @@ class Guard(grpc.aio.ServerInterceptor):
 
     async def _serve(self, rpc: Rpc, data: bytes | None, context: Any) -> bytes | None:
         """Run the handler. Returns the bytes of a unary response; raises only what gRPC expects."""
-        limit = self._limit(context)
+        limit = self._limit(rpc, context)
         deadline = asyncio.timeout(limit.seconds)
         call = Call(rpc, context, deadline, self._stall_seconds)
         error: ConvserveError | None = None
@@ -123,7 +131,9 @@ class Guard(grpc.aio.ServerInterceptor):
         self._enter(call)
         try:
             async with deadline:
-                return await self._answer(call, data)
+                response = await self._answer(call, data)
+            call.send_timings()
+            return response
         except asyncio.CancelledError as cancelled:
             if _is_cancelled_by_peer():
                 code = _peer_code(context)
@@ -132,7 +142,7 @@ class Guard(grpc.aio.ServerInterceptor):
         except Exception as exception:
             error = _as_error(call, exception, limit if deadline.expired() else None)
         finally:
-            call.close()
+            call.end()
             self._leave(call)
             self._record(call, error.code_name if error is not None else code, error)
         if not isinstance(error, CallCancelledError):  # who has gone cannot be told
@@ -140,7 +150,7 @@ class Guard(grpc.aio.ServerInterceptor):
         return None
 
     async def _answer(self, call: Call, data: bytes | None) -> bytes | None:
-        if call.rpc.is_ours:
+        if call.rpc.name in METHODS:
             self._check_open()
         handler = call.rpc.handler
         request = call if data is None else call.parse(data)
@@ -164,14 +174,16 @@ class Guard(grpc.aio.ServerInterceptor):
                 retry_delay=RETRY_SECONDS,
             )
 
-    def _limit(self, context: Any) -> _Limit:
+    def _limit(self, rpc: Rpc, context: Any) -> _Limit:
         remaining: float | None = context.time_remaining()
+        if rpc.is_lasting and remaining is None:
+            return _Limit(None, "", "")
         if remaining is None or remaining > self._max_call_seconds:
             return _Limit(self._max_call_seconds, "the server's limit", "make it smaller")
         return _Limit(max(remaining, 0.0), "its caller's own deadline", "give it more time")
 
     def _enter(self, call: Call) -> None:
-        if call.rpc.is_ours:
+        if call.rpc.is_work:
             self._calls.add(call)
             self._idle.clear()
         else:
@@ -184,28 +196,31 @@ class Guard(grpc.aio.ServerInterceptor):
             self._idle.set()
 
     def _record(self, call: Call, code: str, error: ConvserveError | None) -> None:
-        seconds = time.perf_counter() - call.started
         self._metrics.count_call(
             call.rpc.name,
             code,
-            seconds=seconds,
+            seconds=call.seconds,
             stages=call.stages,
             received_bytes=call.received_bytes,
             sent_bytes=call.sent_bytes,
         )
-        if not _LOG.isEnabledFor(logging.INFO):
+        for steps, rows in call.work:
+            self._metrics.count_work(steps, rows)
+        level = logging.DEBUG if code == "OK" and call.seconds < SLOW_SECONDS else logging.INFO
+        if not _LOG.isEnabledFor(level):
             return
         failure = (
             {"reason": error.reason, "message": str(error)[:MAX_LOGGED_CHARS]} if error else {}
         )
-        _LOG.info(
+        _LOG.log(
+            level,
             "call",
             extra=fields(
                 request_id=call.request_id,
                 rpc=call.rpc.name,
                 code=code,
                 **failure,
-                seconds=round(seconds, 6),
+                seconds=round(call.seconds, 6),
                 received_bytes=call.received_bytes,
                 sent_bytes=call.sent_bytes,
                 peer=call.peer,

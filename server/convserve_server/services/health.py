@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from convserve.services import METHODS
 from grpc_health.v1 import health, health_pb2
 
-from convserve_server.workers.worker import Worker
+from convserve_server.scheduling.pool import WorkerPool
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -22,10 +22,10 @@ async def set_health(
         await servicer.set(service, status)
 
 
-async def follow(worker: Worker, servicer: health.aio.HealthServicer) -> None:
+async def follow(pool: WorkerPool, servicer: health.aio.HealthServicer) -> None:
     """Say that nothing is computed for as long as no worker can be started. Plans need none."""
     while True:
-        await worker.until_unable()
+        await pool.until_unable()
         await set_health(servicer, NOT_SERVING, COMPUTING)
-        await worker.until_able()
+        await pool.until_able()
         await set_health(servicer, SERVING, COMPUTING)

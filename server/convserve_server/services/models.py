@@ -6,12 +6,13 @@ import asyncio
 import base64
 import logging
 import secrets
-from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from attrs import define, field, frozen
 from convserve.errors import (
+    FailedPreconditionError,
     InvalidArgumentError,
     ModelNotFoundError,
     OverloadedError,
@@ -22,8 +23,9 @@ from convserve.plans import ModelInfo, RunOptions
 from convserve.tensors import TensorSpec
 
 from convserve_server.observability.logs import fields
+from convserve_server.scheduling.pool import WorkerPool
+from convserve_server.services.tensors import Parcel, TensorStore
 from convserve_server.workers.arena import Placement, Region
-from convserve_server.workers.worker import Worker
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
@@ -36,7 +38,7 @@ _LOG = logging.getLogger(__name__)
 class Model:
     """A network, out of a header of `header_bytes`, and where its weights lie.
 
-    `number` counts the server's models from 1.
+    `number` counts the server's models from 1. One that is `pinned` stays until the server's end.
     """
 
     id: str
@@ -45,7 +47,8 @@ class Model:
     options: RunOptions
     header_bytes: int
     placements: tuple[Placement, ...]
-    region: Region
+    parcels: tuple[Parcel, ...]
+    pinned: bool = False
 
     @property
     def weights(self) -> tuple[TensorSpec, ...]:
@@ -75,18 +78,17 @@ class _Entry:
 
 
 class ModelStore:
-    """The resident models. It owns their regions, so that a lost worker loses no model.
+    """The resident models. What they use of the tensor store outlives a worker that is lost.
 
-    All models together may hold `capacity_bytes` of the tensor pool. A model goes when another
-    needs its room and it is the one unused for the longest time, or when it has not been used for
-    `idle_seconds`; so one whose caller never learned of it does not stay for ever.
+    A model goes when another needs its room and it is the one unused for the longest time, or when
+    it has not been used for `idle_seconds`; so one whose caller never learned of it does not stay
+    for ever.
     """
 
-    def __init__(self, worker: Worker, capacity_bytes: int, idle_seconds: float) -> None:
-        self._worker = worker
-        self._capacity = capacity_bytes
+    def __init__(self, pool: WorkerPool, tensors: TensorStore, idle_seconds: float) -> None:
+        self._pool = pool
+        self._tensors = tensors
         self._idle_seconds = idle_seconds
-        self._claimed_bytes = 0
         self._entries: dict[str, _Entry] = {}
         self._resting: OrderedDict[str, asyncio.TimerHandle] = OrderedDict()  # longest unused first
         self._freeing: set[asyncio.Task[None]] = set()
@@ -95,39 +97,50 @@ class ModelStore:
     def __len__(self) -> int:
         return len(self._entries)
 
-    @property
-    def claimed_bytes(self) -> int:
-        """Bytes of the pool that models hold, those being loaded or freed included."""
-        return self._claimed_bytes
+    @asynccontextmanager
+    async def room(self, byte_count: int) -> AsyncIterator[Region]:
+        """A region for weights, which evicts models that nobody uses if need be.
 
-    async def claim(self, byte_count: int) -> None:
-        """Set bytes of the models' share aside, evicting models that nobody uses if need be.
-
-        Raises TooLargeError, and OverloadedError if the models in use leave too little.
+        It is the block's to settle in the tensor store; if the block fails it is given back. Raises
+        TooLargeError, and OverloadedError if the models in use leave too little.
         """
-        numbers = {"planned_bytes": byte_count, "limit_bytes": self._capacity}
-        if byte_count > self._capacity:
+        await self._claim(byte_count)
+        try:
+            region = await self._tensors.reserve(byte_count)
+        except BaseException:
+            self._tensors.unclaim(byte_count)
+            raise
+        try:
+            yield region
+        except BaseException:  # a cancelled call too must give back what it holds
+            self._tensors.give_back(region)
+            raise
+
+    async def _claim(self, byte_count: int) -> None:
+        limit = self._tensors.capacity_bytes
+        numbers = {"planned_bytes": byte_count, "limit_bytes": limit}
+        if byte_count > limit:
             raise TooLargeError(
-                f"the weights take {byte_count} bytes, and this server keeps at most "
-                f"{self._capacity} bytes of models; run the network without loading it",
+                f"the weights take {byte_count} bytes, and this server keeps at most {limit} bytes "
+                "of models; run the network without loading it",
                 metadata=numbers,
             )
-        while self._claimed_bytes + byte_count > self._capacity:
-            evictable = sum(self._entries[name].model.region.byte_count for name in self._resting)
-            if self._claimed_bytes - evictable + byte_count > self._capacity:
+        while not self._tensors.claim(byte_count):
+            used = self._tensors.claimed_bytes - self._evictable_bytes()
+            if used + byte_count > limit:
                 raise OverloadedError(
-                    f"the weights take {byte_count} bytes, but models in use hold "
-                    f"{self._claimed_bytes - evictable} of the {self._capacity} bytes for models; "
-                    f"retry after {RETRY_SECONDS:g} s",
-                    metadata={**numbers, "used_bytes": self._claimed_bytes - evictable},
+                    f"the weights take {byte_count} bytes, but models in use hold {used} of the "
+                    f"{limit} bytes for models; retry after {RETRY_SECONDS:g} s",
+                    metadata={**numbers, "used_bytes": used},
                     retry_delay=RETRY_SECONDS,
                 )
             await asyncio.shield(self._evict(next(iter(self._resting))))
-        self._claimed_bytes += byte_count
 
-    def unclaim(self, byte_count: int) -> None:
-        """Give back what was set aside."""
-        self._claimed_bytes -= byte_count
+    def _evictable_bytes(self) -> int:
+        """Bytes of tensors that nobody uses, or only models that nobody uses."""
+        users = Counter(p for name in self._resting for p in self._entries[name].model.parcels)
+        evictable = (parcel for parcel, count in users.items() if parcel.users == count)
+        return self._tensors.unused_bytes + sum(parcel.byte_count for parcel in evictable)
 
     def add(
         self,
@@ -135,14 +148,26 @@ class ModelStore:
         options: RunOptions,
         header_bytes: int,
         placements: tuple[Placement, ...],
-        region: Region,
+        parcels: tuple[Parcel, ...],
+        name: str = "",
     ) -> Model:
-        """Make a model resident. The store owns the region and its claim from now on."""
+        """Make a model resident. Each of `parcels` is held for it, and it drops them.
+
+        With a `name` of its own it stays until the store is closed.
+        """
         self._last_number += 1
-        name = f"m-{secrets.token_hex(8)}"
-        model = Model(name, self._last_number, network, options, header_bytes, placements, region)
-        self._entries[name] = _Entry(model)
-        self._rest(name)
+        model = Model(
+            id=name or f"m-{secrets.token_hex(8)}",
+            number=self._last_number,
+            network=network,
+            options=options,
+            header_bytes=header_bytes,
+            placements=placements,
+            parcels=parcels,
+            pinned=bool(name),
+        )
+        self._entries[model.id] = _Entry(model)
+        self._rest(model.id)
         return model
 
     @contextmanager
@@ -166,10 +191,17 @@ class ModelStore:
     async def unload(self, model_id: str) -> None:
         """Take no new runs, wait for those in flight, and free the memory.
 
-        It is freed also if the caller stops waiting. Raises ModelNotFoundError.
+        It is freed also if the caller stops waiting. Raises ModelNotFoundError, and
+        FailedPreconditionError for one that stays.
         """
         if model_id not in self._entries:
             raise _not_found(model_id)
+        if self._entries[model_id].model.pinned:
+            raise FailedPreconditionError(
+                f"the model {model_id} was loaded at the server's start, and stays until its end",
+                field="model_id",
+                metadata={"value": model_id},
+            )
         await asyncio.shield(self._remove(model_id))
 
     async def close(self) -> None:
@@ -180,6 +212,8 @@ class ModelStore:
 
     def _rest(self, name: str) -> None:
         """Nobody uses the model from now on, until it is evicted or somebody does."""
+        if self._entries[name].model.pinned:
+            return
         loop = asyncio.get_running_loop()
         self._resting[name] = loop.call_later(self._idle_seconds, self._evict, name)
 
@@ -203,9 +237,8 @@ class ModelStore:
     async def _free(self, entry: _Entry) -> None:
         if entry.users:
             await entry.idle.wait()
-        await self._worker.forget(entry.model.id)
-        entry.model.region.release()
-        self.unclaim(entry.model.region.byte_count)
+        await self._pool.forget(entry.model.id)
+        self._tensors.drop(entry.model.parcels)
 
     def page(self, page_size: int, page_token: str) -> tuple[tuple[ModelInfo, ...], str]:
         """Some models, oldest first, and the token of the next page ("" after the last).

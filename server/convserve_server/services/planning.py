@@ -35,8 +35,8 @@ class PlanningService:
         key = request.SerializeToString(deterministic=True)
         response = self._plans.get(key)
         if response is None:
-            with call.stage("compute"):
-                response = await read_aside(len(key), self._plan, request)
+            response = await read_aside(len(key), self._plan, request)
+            call.end_stage("compute")
             self._plans.put(key, response, len(key) + len(response))
         return response
 

@@ -7,31 +7,40 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import ParamSpec, TypeVar
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 from convserve.codec import from_message, network_from_message, operation_from_message
 from convserve.errors import (
     DeviceNotFoundError,
     InvalidArgumentError,
     ShapeError,
-    TooLargeError,
     error_at,
 )
+from convserve.inline import output_specs
 from convserve.networks import Network
 from convserve.plans import Device, RunOptions
 from convserve.tensors import TensorSpec, spec_from_message
-from convserve.v1 import compute_service_pb2, layer_pb2, tensor_pb2
+from convserve.v1 import compute_service_pb2 as pb2
+from convserve.v1 import layer_pb2, tensor_pb2
 
 from convserve_server.cache import ByteCache
 from convserve_server.planning.inputs import CHANNELS_FIRST, CHANNELS_LAST, channels_last
-from convserve_server.planning.memory import working_bytes
 from convserve_server.planning.planner import (
     check_weight_names,
     compile_network,
     plan_operation,
 )
-from convserve_server.planning.program import Advisor, Work, work_outputs
+from convserve_server.planning.program import (
+    Advisor,
+    Program,
+    Work,
+    work_outputs,
+    work_tensors,
+)
+from convserve_server.planning.tiling import is_row_separable, rebatched
 from convserve_server.services.bounds import MAX_TENSORS, check_length, check_network
+from convserve_server.services.digests import NamedTensor, read_named
 from convserve_server.services.models import Model
+from convserve_server.services.pieces import EncodedPiece, make_pieces
 from convserve_server.workers.arena import aligned_bytes
 from convserve_server.workers.messages import encode_work
 
@@ -39,6 +48,8 @@ from convserve_server.workers.messages import encode_work
 READ_INLINE_BYTES = 2 << 10
 CACHE_BYTES = 64 << 20
 BYTES_PER_TENSOR = 512  # about what a spec takes in Python objects
+BYTES_PER_PIECE = 1024  # so does a piece, beside its work
+MAX_BATCH_TENSORS = 1024
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,38 +58,49 @@ T = TypeVar("T")
 TENSOR_NAME_PATTERN = re.compile(r"[A-Za-z0-9_./-]{1,160}")
 
 
-@frozen
+@frozen(kw_only=True)
 class Request:
     """What a header asks for. `tensors` come from the caller, in this order; `outputs` go back.
 
-    Both are in the caller's layout. `work` is what `encode_work` made of it.
+    Both are in the caller's layout. `pieces` are what the worker gets, one after the other: the
+    whole, or parts of it where it is split. `order` has, for each tensor that the work reads, its
+    position among `tensors` and the model's weights. `weights` are the positions in `tensors` of
+    those that are not inputs, `named` the tensors with a digest. `sample_work` is the work for one
+    row if calls like it may be one batch.
     """
 
-    work: bytes
+    pieces: tuple[EncodedPiece, ...]
+    order: tuple[int, ...]
     tensors: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    layout: str = CHANNELS_FIRST
-    batch_size: int = 1  # the rows of a network's batch
+    options: RunOptions
+    model_id: str = ""
+    rows: int = 1  # of a network's batch
+    weights: tuple[int, ...] = ()
+    named: tuple[NamedTensor, ...] = ()
+    sample_work: bytes = b""
+    output_specs: bytes = field(init=False)  # as RunInlineResponse has them
+    output_bytes: int = field(init=False)
+    pool_bytes: int = field(init=False)  # of tensor memory that it takes while it runs
 
-    @property
-    def input_bytes(self) -> int:
-        """The length of all the tensors that come."""
-        return sum(spec.byte_count for spec in self.tensors)
+    @output_specs.default
+    def _serialised(self) -> bytes:
+        return output_specs(self.outputs)
 
-    @property
-    def output_bytes(self) -> int:
-        """The length of all the results."""
+    @output_bytes.default
+    def _count_output(self) -> int:
         return sum(spec.byte_count for spec in self.outputs)
 
-    @property
-    def pool_bytes(self) -> int:
-        """The tensor memory that it takes while it runs."""
+    @pool_bytes.default
+    def _count_pool(self) -> int:
         return aligned_bytes((*self.tensors, *self.outputs))
 
     @property
     def kept_bytes(self) -> int:
         """About what the request itself takes."""
-        return len(self.work) + BYTES_PER_TENSOR * (len(self.tensors) + len(self.outputs))
+        works = {piece.work for piece in self.pieces} | {self.sample_work}
+        work = sum(map(len, works)) + BYTES_PER_PIECE * len(self.pieces)
+        return work + BYTES_PER_TENSOR * (len(self.tensors) + len(self.outputs))
 
 
 @frozen
@@ -87,6 +109,7 @@ class LoadRequest:
 
     network: Network
     weights: tuple[TensorSpec, ...]
+    named: tuple[NamedTensor, ...]
     options: RunOptions
     header_bytes: int
 
@@ -95,7 +118,7 @@ class RequestReader:
     """Reads headers, and remembers what it made of them: a repeated header costs a look-up.
 
     Work that needs more than `worker_memory_bytes` beside its tensors, as `advisor` tells, is
-    refused.
+    split, or refused.
     """
 
     def __init__(
@@ -106,20 +129,21 @@ class RequestReader:
         self._worker_memory_bytes = worker_memory_bytes
         self._cache: ByteCache[bytes, Request] = ByteCache(CACHE_BYTES)
 
-    async def read_run(self, header: compute_service_pb2.RunHeader, model: Model | None) -> Request:
-        """The request of a header; `model` is the one that it names, if it names one.
+    def recall(self, header: bytes) -> Request | None:
+        """The request of a serialised header that was read lately."""
+        return self._cache.get(header)
+
+    async def read_run(self, header: bytes, message: pb2.RunHeader, model: Model | None) -> Request:
+        """The request of `message`, whose bytes are `header`; `model` is the one that it names.
 
         Raises every error that the header alone can tell, with the field's path.
         """
-        key = header.SerializeToString(deterministic=True)
-        request = self._cache.get(key)
-        if request is None:
-            size = len(key) + (model.header_bytes if model else 0)
-            request = await read_aside(size, self._run_request, header, model)
-            self._cache.put(key, request, len(key) + request.kept_bytes)
+        size = len(header) + (model.header_bytes if model else 0)
+        request = await read_aside(size, self._run_request, message, model)
+        self._cache.put(header, request, len(header) + request.kept_bytes)
         return request
 
-    async def read_load(self, header: compute_service_pb2.LoadModelHeader) -> LoadRequest:
+    async def read_load(self, header: pb2.LoadModelHeader) -> LoadRequest:
         """The request of a header; its weights' names are checked against the network."""
         return await read_aside(header.ByteSize(), self._load_request, header)
 
@@ -133,7 +157,7 @@ class RequestReader:
                 metadata={"value": name[:100]},
             )
 
-    def _run_request(self, header: compute_service_pb2.RunHeader, model: Model | None) -> Request:
+    def _run_request(self, header: pb2.RunHeader, model: Model | None) -> Request:
         options = self._options(header.options)
         tensors = read_specs(header.tensors, "tensors")
         kind = header.WhichOneof("work")
@@ -150,14 +174,22 @@ class RequestReader:
         outputs = work_outputs(program)
         if options.layout == CHANNELS_LAST:
             outputs = tuple(channels_last(spec) for spec in outputs)
-        batch_size = outputs[0].shape[0]
-        return Request(self._encoded(program), tensors, outputs, options.layout, batch_size)
+        inputs = {spec.name for spec in program.inputs}
+        return Request(
+            pieces=self._pieces(program, (*tensors, *outputs)),
+            order=_order(program, (*tensors, *weights)),
+            tensors=tensors,
+            outputs=outputs,
+            options=options,
+            model_id=model.id if model else "",
+            rows=outputs[0].shape[0],
+            weights=tuple(n for n, spec in enumerate(tensors) if spec.name not in inputs),
+            named=read_named(header.digests, tensors),
+            sample_work=b"" if options.batch_invariant else _sample_work(program),
+        )
 
     def _operation_request(
-        self,
-        header: compute_service_pb2.RunHeader,
-        tensors: tuple[TensorSpec, ...],
-        options: RunOptions,
+        self, header: pb2.RunHeader, tensors: tuple[TensorSpec, ...], options: RunOptions
     ) -> Request:
         if options.layout != CHANNELS_FIRST:
             raise InvalidArgumentError(
@@ -168,28 +200,27 @@ class RequestReader:
         with error_at("operation"):
             operation = operation_from_message(header.operation)
         step = plan_operation(operation, tensors)
-        return Request(self._encoded(step), tensors, (step.output,))
+        return Request(
+            pieces=self._pieces(step, ()),
+            order=_order(step, tensors),
+            tensors=tensors,
+            outputs=(step.output,),
+            options=options,
+            named=read_named(header.digests, tensors),
+        )
 
-    def _encoded(self, work: Work) -> bytes:
-        """The work for the worker. Raises TooLargeError if its memory does not suffice."""
-        needed = working_bytes(work, self._advisor)
-        if needed > self._worker_memory_bytes:
-            raise TooLargeError(
-                f"beside its tensors the work needs {needed} bytes, for intermediate results and "
-                f"working memory, and the worker has {self._worker_memory_bytes}; make the "
-                "tensors smaller or split the batch",
-                metadata={"planned_bytes": needed, "limit_bytes": self._worker_memory_bytes},
-            )
-        return encode_work(work)
+    def _pieces(self, work: Work, tensors: Sequence[TensorSpec]) -> tuple[EncodedPiece, ...]:
+        return make_pieces(work, tensors, self._advisor, self._worker_memory_bytes)
 
-    def _load_request(self, header: compute_service_pb2.LoadModelHeader) -> LoadRequest:
+    def _load_request(self, header: pb2.LoadModelHeader) -> LoadRequest:
         options = self._options(header.options)
         weights = read_specs(header.weights, "weights")
         network = read_network(header.network)
         check_weight_names(network, weights)
-        return LoadRequest(network, weights, options, header.ByteSize())
+        named = read_named(header.digests, weights)
+        return LoadRequest(network, weights, named, options, header.ByteSize())
 
-    def _options(self, message: compute_service_pb2.RunOptions) -> RunOptions:
+    def _options(self, message: pb2.RunOptions) -> RunOptions:
         with error_at("options"):
             options = from_message(message, RunOptions)
             self.check_device(options.device)
@@ -241,12 +272,30 @@ def _check_name(name: str, taken: Iterable[str], path: str) -> None:
         )
 
 
-def _model_options(
-    header: compute_service_pb2.RunHeader, options: RunOptions, model: Model
-) -> RunOptions:
-    if header.HasField("options") and options != model.options:
+def _order(work: Work, given: Sequence[TensorSpec]) -> tuple[int, ...]:
+    """For each tensor that the work reads, its position among the given ones."""
+    positions = {spec.name: position for position, spec in enumerate(given)}
+    return tuple(positions[spec.name] for spec in work_tensors(work))
+
+
+def _sample_work(program: Program) -> bytes:
+    """The work for one row, equal for all that one batch may be made of; empty for none.
+
+    A batch is gathered part by part: of many tensors that costs more than it saves.
+    """
+    tensors = len(program.inputs) + sum(len(step.parameters) for step in program.steps)
+    if not is_row_separable(program) or not program.inputs[0].shape[0]:
+        return b""
+    return encode_work(rebatched(program, 1)) if tensors <= MAX_BATCH_TENSORS else b""
+
+
+def _model_options(header: pb2.RunHeader, options: RunOptions, model: Model) -> RunOptions:
+    if not header.HasField("options"):
+        return model.options
+    as_loaded = evolve(model.options, priority=options.priority)  # which is each caller's own
+    if options != as_loaded:
         raise InvalidArgumentError(
             f"model {model.id} runs as it was loaded, with {model.options}; leave the options out",
             field="options",
         )
-    return model.options
+    return as_loaded

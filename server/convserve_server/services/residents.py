@@ -6,45 +6,55 @@ from convserve.codec import to_message
 from convserve.plans import ModelInfo
 from convserve.v1 import compute_service_pb2 as pb2
 
-from convserve_server.scheduling.gate import Gate
 from convserve_server.services.calls import Call
+from convserve_server.services.digests import verify
 from convserve_server.services.models import ModelStore
-from convserve_server.services.requests import RequestReader
-from convserve_server.services.streams import read_header, receive_tensors
-from convserve_server.workers.arena import Region, aligned_bytes, place
+from convserve_server.services.requests import LoadRequest, RequestReader
+from convserve_server.services.streams import Arrival, read_header
+from convserve_server.services.tensors import Stored, TensorStore
+from convserve_server.workers.arena import aligned_bytes, place
 
 
 class ModelService:
     """The rpcs about resident models."""
 
-    def __init__(self, reader: RequestReader, gate: Gate, models: ModelStore) -> None:
+    def __init__(self, reader: RequestReader, tensors: TensorStore, models: ModelStore) -> None:
         self._reader = reader
-        self._gate = gate
+        self._tensors = tensors
         self._models = models
 
     async def load_model(self, _: Call, call: Call) -> pb2.LoadModelResponse:
-        """Header, chunks in; the weights stay where they were put."""
-        with call.stage("decode"):
-            header = await read_header(call)
-            request = await self._reader.read_load(header)
-        byte_count = aligned_bytes(request.weights)
-        await self._models.claim(byte_count)
-        region: Region | None = None
-        try:
-            with call.stage("queue"):
-                region = await self._gate.reserve(byte_count, lasting=True)
-            placements = place(request.weights, region)
-            with call.stage("decode"):
-                await receive_tensors(call, placements)
-            model = self._models.add(
-                request.network, request.options, request.header_bytes, placements, region
-            )
-        except BaseException:  # a cancelled call too must give back what it holds
-            if region is not None:
-                region.release()
-            self._models.unclaim(byte_count)
-            raise
+        """Header, chunks in; the weights stay where they were put, or where they are already."""
+        header = await read_header(call)
+        request = await self._reader.read_load(header)
+        call.end_stage("decode")
+        with self._tensors.use(request.named) as found:
+            came = await self._receive(request, found, call)
+            self._tensors.hold(found.parcels)  # for the model: this block's own end with it
+        places = found.placements | came.placements
+        model = self._models.add(
+            request.network,
+            request.options,
+            request.header_bytes,
+            tuple(places[position] for position in range(len(request.weights))),
+            (*found.parcels, *came.parcels),
+        )
         return pb2.LoadModelResponse(model=_model_message(model.info))
+
+    async def _receive(self, request: LoadRequest, found: Stored, call: Call) -> Stored:
+        """Take the weights that are not found into the tensor store."""
+        positions = [n for n in range(len(request.weights)) if n not in found.placements]
+        specs = [request.weights[position] for position in positions]
+        async with self._models.room(aligned_bytes(specs)) as region:
+            call.end_stage("queue")
+            own = dict(zip(positions, place(specs, region), strict=True))
+            places = own | found.placements
+            ordered = [places[position] for position in range(len(places))]
+            await Arrival(ordered, found.placements).receive(call)
+            call.end_stage("transfer")
+            await verify(request.named, own)
+            call.end_stage("decode")
+            return self._tensors.settle(region, request.named, own)
 
     async def unload_model(
         self, message: pb2.UnloadModelRequest, call: Call

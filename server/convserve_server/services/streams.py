@@ -1,11 +1,12 @@
-"""The chunked side of Run and LoadModel: a header, then tensors straight into their places."""
+"""The chunked side of Run and LoadModel: tensors straight into their places, and out of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import Container, Sequence
 from typing import Any
 
-from convserve.chunks import Assembler, Chunk, chunk_messages
+from convserve.chunks import Assembler, Chunk, part_messages
 from convserve.errors import InvalidArgumentError
 
 from convserve_server.services.calls import Call
@@ -23,22 +24,75 @@ async def read_header(call: Call) -> Any:
     return message.header
 
 
-async def receive_tensors(call: Call, placements: Sequence[Placement]) -> None:
-    """Put every declared byte in its place, to the end of the caller's stream.
+class Arrival:
+    """Tensors that are put in their places as they come; who needs a part of them waits for it.
 
-    Raises ByteCountError when there are fewer or more, ChecksumError, InvalidArgumentError.
+    Of those whose positions are in `there`, nothing comes.
     """
-    specs = [placement.spec for placement in placements]
-    assembler = Assembler(specs, [placement.view() for placement in placements])
-    while (message := await call.read()) is not None:
-        if not isinstance(message, Chunk):
-            raise InvalidArgumentError(
-                "only chunks may follow the header, and there is one header", field="header"
-            )
-        assembler.write(message)
-    assembler.finish()
+
+    def __init__(self, placements: Sequence[Placement], there: Container[int] = ()) -> None:
+        self._assembler = Assembler(
+            [placement.spec for placement in placements],
+            [
+                memoryview(b"") if position in there else placement.view()
+                for position, placement in enumerate(placements)
+            ],
+        )
+        self._needed: Sequence[int] = ()
+        self._has_come: asyncio.Future[None] | None = None
+
+    async def receive(self, call: Call) -> None:
+        """Put every declared byte in its place, to the end of the caller's stream.
+
+        Raises ByteCountError when there are fewer or more, ChecksumError, InvalidArgumentError.
+        """
+        while (message := await call.read()) is not None:
+            if not isinstance(message, Chunk):
+                raise InvalidArgumentError(
+                    "only chunks may follow the header, and there is one header", field="header"
+                )
+            self._assembler.write(message)
+            self._wake()
+        self._assembler.finish()
+
+    async def until(self, needed: Sequence[int]) -> None:
+        """Wait until so many bytes of each tensor have come. One waits at a time."""
+        if not self._is_there(needed):
+            self._needed = needed
+            self._has_come = asyncio.get_running_loop().create_future()
+            await self._has_come
+
+    def _wake(self) -> None:
+        if self._has_come is None or self._has_come.done():  # done too if its waiter was cancelled
+            return
+        if self._is_there(self._needed):
+            self._has_come.set_result(None)
+
+    def _is_there(self, needed: Sequence[int]) -> bool:
+        return all(
+            count >= least for count, least in zip(self._assembler.received, needed, strict=True)
+        )
 
 
-def result_messages(placements: Iterable[Placement]) -> Iterator[bytes]:
-    """The results in chunks, each copied out of its place when it is asked for."""
-    return chunk_messages([placement.view() for placement in placements])
+class Departure:
+    """Results that are sent row by row, as they are made."""
+
+    def __init__(self, placements: Sequence[Placement], rows: int) -> None:
+        self._views = [placement.view() for placement in placements]
+        self._rows = rows
+        self._made: asyncio.Queue[int] = asyncio.Queue()  # one entry for each piece of the work
+
+    def add(self, rows: int) -> None:
+        """The first `rows` rows of every result are there."""
+        self._made.put_nowait(rows)
+
+    async def send(self, call: Call) -> None:
+        """Send everything, and return when all rows have been sent."""
+        sent = 0
+        while sent < self._rows:
+            made = await self._made.get()
+            for tensor, view in enumerate(self._views):
+                start, stop = (len(view) * rows // self._rows for rows in (sent, made))
+                for message in part_messages(tensor, view, start, stop):
+                    await call.write(message)
+            sent = made

@@ -6,18 +6,16 @@ grow, so no process can make another fault by cutting it short. Pages exist only
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from attrs import frozen
+from convserve.ranges import Ranges
 from convserve.tensors import TensorSpec
 
-from convserve_server.workers.ranges import Ranges
+from convserve_server.workers.memory import Owned, sealed_memory
 
 ALIGNMENT = 64  # a cache line, and enough for every vector unit
 WARM_BYTES = 256 << 20
@@ -38,71 +36,27 @@ class NoRoomError(Exception):
     """No free piece of the arena is long enough at the moment."""
 
 
-class Region:
-    """Bytes of the arena that belong to one owner, who releases them.
-
-    The memory is free again once the owner has released it and nobody holds it: `hold` and `drop`
-    are for those who give the bytes to another process and cannot take them back at will.
-    """
+class Region(Owned):
+    """Bytes of the arena that belong to one owner, who releases them."""
 
     def __init__(
         self, arena: Arena, offset: int, byte_count: int, on_free: Callable[[], None] | None
     ) -> None:
+        super().__init__(byte_count)
         self.offset = offset
-        self.byte_count = byte_count
         self._arena = arena
         self._on_free = on_free
-        self._holders = 1  # the owner
-        self._released = False
-
-    @property
-    def is_free(self) -> bool:
-        """Whether the memory has gone back to the arena."""
-        return self._holders == 0
 
     def view(self, offset: int = 0, length: int | None = None) -> memoryview:
-        """`length` writable bytes from `offset` on, counted from the region's start.
-
-        Not to be touched once the region is free. Raises ValueError outside the region.
-        """
+        """`length` writable bytes from `offset` on, counted from the region's start."""
         length = self.byte_count - offset if length is None else length
-        if self.is_free or offset < 0 or length < 0 or offset + length > self.byte_count:
-            raise ValueError(
-                f"bytes {offset} to {offset + length} are not in a region of {self.byte_count} "
-                f"bytes{' that is free' if self.is_free else ''}"
-            )
+        self._check_inside(offset, length)
         return self._arena.view(self.offset + offset, length)
 
-    def hold(self) -> None:
-        """Keep the memory from being freed until `drop`."""
-        if self.is_free:
-            raise ValueError(f"the region at {self.offset} is free: nothing is left to hold")
-        self._holders += 1
-
-    def drop(self) -> None:
-        """End one `hold`."""
-        self._holders -= 1
-        if self._holders == 0:
-            self._arena.free(self.offset, self.byte_count)
-            if self._on_free is not None:
-                self._on_free()
-
-    def release(self) -> None:
-        """Give the memory back, at once or when its last holder drops it. Idempotent."""
-        if not self._released:
-            self._released = True
-            self.drop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
+    def _free(self) -> None:
+        self._arena.free(self.offset, self.byte_count)
+        if self._on_free is not None:
+            self._on_free()
 
 
 @frozen(eq=False)
@@ -110,12 +64,12 @@ class Placement:
     """Where one tensor's bytes lie: `offset` is counted from the region's start."""
 
     spec: TensorSpec
-    region: Region
+    region: Owned
     offset: int
 
     @property
     def address(self) -> int:
-        """Where the tensor starts in the arena."""
+        """Where the tensor starts in the mapping that the region is part of."""
         return self.region.offset + self.offset
 
     def view(self) -> memoryview:
@@ -123,7 +77,7 @@ class Placement:
         return self.region.view(self.offset, self.spec.byte_count)
 
 
-def place(specs: Sequence[TensorSpec], region: Region, offset: int = 0) -> tuple[Placement, ...]:
+def place(specs: Sequence[TensorSpec], region: Owned, offset: int = 0) -> tuple[Placement, ...]:
     """Tensors one after the other in `region`, which has `aligned_bytes(specs)` from `offset` on.
 
     `offset` is a sum of aligned sizes.
@@ -139,14 +93,17 @@ class Arena:
     """`capacity_bytes` of shared memory (rounded up to whole pages), handed out in regions.
 
     Freed pages stay resident, ready for the next call, up to `warm_bytes`; `shrink` gives what is
-    beyond back to the system. Not thread-safe: one event loop uses it.
+    beyond back to the system. Behind the tensors is one page of `flags`, by which the front tells
+    workers what is no longer wanted. Not thread-safe: one event loop uses it.
     """
 
     def __init__(self, capacity_bytes: int, warm_bytes: int = WARM_BYTES) -> None:
         self.capacity_bytes = -(-max(capacity_bytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
-        self.fd = _sealed_memory(self.capacity_bytes)
-        self._mapping = mmap.mmap(self.fd, self.capacity_bytes)
+        self.mapped_bytes = self.capacity_bytes + mmap.PAGESIZE
+        self.fd = sealed_memory("convserve-tensors", self.mapped_bytes)
+        self._mapping = mmap.mmap(self.fd, self.mapped_bytes)
         self._bytes = memoryview(self._mapping)
+        self.flags = self._bytes[self.capacity_bytes :]
         self._warm_bytes = warm_bytes
         self._free = Ranges()
         self._free.add(0, self.capacity_bytes)
@@ -198,10 +155,12 @@ class Arena:
         The kernel takes about 0.15 ms per MiB, so do it step by step, until it returns 0.
         """
         wanted = min(self.excess_bytes, limit_bytes)
+        if not wanted:
+            return 0
         for start, end in reversed(self._warm):
             low, high = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, end & -mmap.PAGESIZE
             low = max(low, (high - wanted) & -mmap.PAGESIZE)
-            if wanted and low < high:
+            if low < high:
                 self._mapping.madvise(mmap.MADV_REMOVE, low, high - low)
                 self._warm.remove(low, high)
                 return high - low
@@ -218,13 +177,7 @@ class Arena:
         os.close(self.fd)
         self.fd = -1
         self._warm = Ranges()
+        self.flags.release()
         self._bytes.release()
         with suppress(BufferError):
             self._mapping.close()
-
-
-def _sealed_memory(byte_count: int) -> int:
-    fd = os.memfd_create("convserve-tensors", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(fd, byte_count)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
-    return fd

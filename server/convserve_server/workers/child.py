@@ -15,29 +15,35 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import closing
+from itertools import repeat
 
 from attrs import frozen
-from convserve.errors import ConvserveError, TooLargeError, to_status
-from convserve.tensors import Array, array_over
+from convserve.errors import CallCancelledError, ConvserveError, TooLargeError, to_status
+from convserve.plans import StepRecord
 
 from convserve_server.engines import load_engine
 from convserve_server.engines.base import Engine
-from convserve_server.planning.inputs import CHANNELS_LAST, channels_first_axes
-from convserve_server.planning.program import work_parameters
+from convserve_server.workers.batches import Views, join
 from convserve_server.workers.messages import (
+    Detach,
     Done,
-    Failed,
+    Failure,
     Forget,
-    PlacedTensor,
+    FrameBuffer,
+    Message,
+    Part,
     Ready,
     Run,
-    decode_work,
     encode_frame,
-    receive_frame,
+    encode_steps,
 )
+from convserve_server.workers.segments import Segments
+from convserve_server.workers.views import Slots, index_of, slots_of
 
 _PR_SET_PDEATHSIG = 1
 _MAX_STORY_CHARS = 64 << 10
+RECEIVE_BYTES = 64 << 10
 _OUT_OF_MEMORY = "the engine ran out of memory; make the tensors smaller or split the batch"
 
 
@@ -46,81 +52,132 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
     _follow_the_front()
     connection = socket.socket(fileno=options.socket)
+    segments = Segments(socket.socket(fileno=options.segments))
     memory = memoryview(mmap.mmap(options.arena, options.capacity))
     engine_options = {} if options.threads is None else {"threads": options.threads}
     engine = load_engine(options.engine, **engine_options)
-    with connection:
+    with connection, closing(segments):
         connection.sendall(encode_frame(Ready()))
         try:
-            serve(connection, Runner(engine, memory))
+            serve(connection, Runner(engine, memory, segments))
         except (EOFError, ConnectionError):
             return  # the front has gone
 
 
 def serve(connection: socket.socket, runner: Runner) -> None:
     """Answer requests, one after the other. Raises EOFError when the front has gone."""
-    while True:
-        request = receive_frame(connection)
-        if isinstance(request, Run):
-            reply = runner.run(request)
-        elif isinstance(request, Forget):
-            reply = runner.forget(request)
-        else:
+    frames = FrameBuffer()
+    while data := connection.recv(RECEIVE_BYTES):
+        for request in frames.feed(data):
+            _answer(connection, runner, request)
+    raise EOFError
+
+
+def _answer(connection: socket.socket, runner: Runner, request: Message) -> None:
+    match request:
+        case Run():
+            connection.sendall(encode_frame(runner.run(request)))
+        case Forget():
+            connection.sendall(encode_frame(runner.forget(request)))
+        case Detach():
+            runner.detach(request)
+        case _:
             raise TypeError(f"{type(request).__name__} is not a request")
-        connection.sendall(encode_frame(reply))
 
 
 @frozen
 class Runner:
-    """Runs requests with an engine, on tensors in `memory`."""
+    """Runs requests with an engine, on tensors in `memory` and in segments."""
 
     engine: Engine
     memory: memoryview
+    segments: Segments
 
-    def run(self, request: Run) -> Done | Failed:
-        """Run one job. Every failure becomes a reply."""
-        try:
-            return self._compute(request)
-        except ConvserveError as error:
-            return _refused(request, error)
-        except MemoryError:
-            return _refused(request, TooLargeError(_OUT_OF_MEMORY))
-        except Exception:  # a fault of the engine must not end the process, nor reach the caller
-            return Failed(request.job_id, story=traceback.format_exc()[-_MAX_STORY_CHARS:])
+    def run(self, request: Run) -> Done:
+        """Run one job, as one batch if it has several parts. Every failure becomes an answer.
+
+        What fails together is tried alone: a part must not fail for the values of another.
+        """
+        if self.memory[request.flag]:
+            return _done(request, [_GIVEN_UP] * len(request.parts))
+        outcomes = [self._attempt(request, request.parts)]
+        if isinstance(outcomes[0], Failure) and len(request.parts) > 1:
+            outcomes = [self._attempt(request, (part,)) for part in request.parts]
+        return _done(request, outcomes)
 
     def forget(self, request: Forget) -> Done:
         """Drop what the engine kept for a key."""
         self.engine.forget(request.key)
         return Done(request.job_id)
 
-    def _compute(self, request: Run) -> Done:
-        work = decode_work(request.work)
-        tensors = {
-            tensor.spec.name: self._array(tensor, writable=False) for tensor in request.tensors
-        }
-        outputs = {
-            tensor.spec.name: self._array(tensor, writable=True) for tensor in request.outputs
-        }
-        if request.layout == CHANNELS_LAST:
-            weights = {spec.name for spec in work_parameters(work)}
-            tensors |= {n: _channels_first(a) for n, a in tensors.items() if n not in weights}
-            outputs = {n: _channels_first(a) for n, a in outputs.items()}
+    def detach(self, request: Detach) -> None:
+        """Unmap a segment; one that no request has named was not even received yet."""
+        self.segments.view(request.segment)
+        self.segments.forget(request.segment)
+
+    def _attempt(self, request: Run, parts: tuple[Part, ...]) -> Success | Failure:
+        try:
+            return self._compute(request, parts)
+        except ConvserveError as error:
+            return _refused(error)
+        except MemoryError:
+            return _refused(TooLargeError(_OUT_OF_MEMORY))
+        except Exception:  # a fault of the engine must not end the process, nor reach the caller
+            return Failure(story=traceback.format_exc()[-_MAX_STORY_CHARS:])
+
+    def _compute(self, request: Run, parts: tuple[Part, ...]) -> Success:
         start = time.perf_counter()
-        steps = self.engine.run(work, tensors, outputs, request.key)
-        return Done(request.job_id, steps, time.perf_counter() - start)
+        slots = slots_of(request)
+        batch = join(slots.work, [self._views(request, slots, part) for part in parts])
+        steps = self.engine.run(batch.work, batch.tensors, batch.outputs, request.key)
+        batch.scatter()
+        return Success(steps, time.perf_counter() - start, batch.rows)
 
-    def _array(self, tensor: PlacedTensor, *, writable: bool) -> Array:
-        data = self.memory[tensor.address : tensor.address + tensor.spec.byte_count]
-        return array_over(data if writable else data.toreadonly(), tensor.spec)
+    def _views(self, request: Run, slots: Slots, part: Part) -> Views:
+        segments = part.segments or repeat(0, len(part.addresses))
+        memories = [self.segments.view(n) if n else self.memory for n in segments]
+        places = list(zip(memories, part.addresses, strict=True))
+        tensors, outputs = (
+            {
+                slot.name: slot.view(*place, request, part.rows)
+                for slot, place in zip(slots, places, strict=True)
+            }
+            for slots, places in (
+                (slots.tensors, places[: len(slots.tensors)]),
+                (slots.outputs, places[len(slots.tensors) :]),
+            )
+        )
+        for array in tensors.values():
+            array.flags.writeable = False
+        kept = {name: index_of(cuts, outputs[name].ndim) for name, cuts in request.kept.items()}
+        return Views(tensors, outputs, kept)
 
 
-def _refused(request: Run, error: ConvserveError) -> Failed:
-    return Failed(request.job_id, to_status(error).SerializeToString())
+@frozen
+class Success:
+    """What ran, for how many seconds, and the rows of the batch."""
+
+    steps: tuple[StepRecord, ...]
+    seconds: float
+    rows: int
 
 
-def _channels_first(array: Array) -> Array:
-    """A view with the last axis, the channels', after the batch."""
-    return array.transpose(channels_first_axes(array.ndim))
+def _done(request: Run, outcomes: Sequence[Success | Failure]) -> Done:
+    done = [outcome for outcome in outcomes if isinstance(outcome, Success)]
+    return Done(
+        request.job_id,
+        encode_steps(done[0].steps if done else ()),
+        sum(outcome.seconds for outcome in done),
+        done[0].rows if done else 0,
+        {n: outcome for n, outcome in enumerate(outcomes) if isinstance(outcome, Failure)},
+    )
+
+
+def _refused(error: ConvserveError) -> Failure:
+    return Failure(to_status(error).SerializeToString())
+
+
+_GIVEN_UP = _refused(CallCancelledError("nobody waits for it any more"))
 
 
 def _follow_the_front() -> None:
@@ -132,6 +189,7 @@ def _follow_the_front() -> None:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--socket", type=int, required=True, help="descriptor of the socket")
+    parser.add_argument("--segments", type=int, required=True, help="descriptor of their socket")
     parser.add_argument("--arena", type=int, required=True, help="descriptor of the memory")
     parser.add_argument("--capacity", type=int, required=True, help="bytes of the memory")
     parser.add_argument("--engine", required=True, help="an engine's name, or module:Class")

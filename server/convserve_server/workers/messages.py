@@ -1,27 +1,32 @@
 """What the front and its worker process say to each other.
 
 Every frame is four bytes of length, little endian, and a message in MessagePack. The front sends
-`Run` and `Forget`, one at a time; the worker answers each with `Done` or `Failed`, and says `Ready`
-once at the start. Work travels apart from the rest, as bytes, so that the worker can know a network
-that it has seen by them.
+`Run` and `Forget`; the worker answers each with `Done`, in their order, and says `Ready` once at
+the start. Segments of shared memory travel over a socket of their own, before they are named. Work
+travels apart from the rest, as bytes, so that the worker can know a network that it has seen by
+them; and so do the steps that ran, for the front.
 """
 
 from __future__ import annotations
 
-from asyncio import StreamReader
-from socket import socket
+from collections import Counter
+from collections.abc import Iterator
+from functools import cached_property
 from typing import TypeAlias
 
 import msgspec
+from attrs import define
 from convserve.codec import (
     layer_from_message,
     layer_to_message,
     operation_from_message,
     operation_to_message,
+    to_message,
 )
 from convserve.errors import TooLargeError
-from convserve.plans import StepRecord
+from convserve.plans import CallRecord, StepRecord
 from convserve.tensors import TensorSpec
+from convserve.v1 import compute_service_pb2 as pb2
 from convserve.v1 import layer_pb2, operation_pb2
 
 from convserve_server.cache import ByteCache
@@ -29,26 +34,58 @@ from convserve_server.planning.program import OperationStep, Program, Step, Work
 
 MAX_FRAME_BYTES = 64 << 20
 WORK_CACHE_BYTES = 64 << 20
+STEPS_CACHE_BYTES = 8 << 20
 OBJECT_BYTES = 10  # about what decoded work takes in Python objects per byte of its own
 _LENGTH_BYTES = 4
 
 
-class PlacedTensor(msgspec.Struct, frozen=True):
-    """A tensor, and where it starts in the arena."""
+_NO_STEPS = msgspec.Raw(msgspec.msgpack.encode(()))
 
-    spec: TensorSpec
-    address: int
+
+class Cut(msgspec.Struct, frozen=True, array_like=True):
+    """The part [start, stop) of a tensor along an axis, counted with the channels first."""
+
+    axis: int
+    start: int
+    stop: int
+
+
+class Taken(msgspec.Struct, frozen=True, array_like=True):
+    """What a piece of work takes of a tensor that has this shape where it lies."""
+
+    shape: tuple[int, ...]
+    cuts: tuple[Cut, ...]
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """One call's share of a batch: its rows, and where its tensors start.
+
+    Addresses are of `work_tensors` and then of `work_outputs`: in the arena, or in the segments of
+    these numbers from 1 on, one for each; 0 is the arena too.
+    """
+
+    rows: int
+    addresses: tuple[int, ...]
+    segments: tuple[int, ...] = ()
 
 
 class Run(msgspec.Struct, frozen=True, tag="run"):
-    """Run `work` (see `encode_work`) on `tensors`, and fill `outputs`."""
+    """Run `work` (see `encode_work`) on the tensors of each part, and fill its outputs.
+
+    Several parts are one batch: their work differs in the number of rows only (`work` is the
+    first's), and they have equal weights. Nothing is done if the byte of the arena at `flag` is not
+    0. For a piece of work, `taken` are the tensors by name that it does not take whole, and `kept`
+    is what of a result counts, where that is not all: the rest must not reach its place.
+    """
 
     job_id: int
     work: bytes
-    tensors: tuple[PlacedTensor, ...]
-    outputs: tuple[PlacedTensor, ...]
+    parts: tuple[Part, ...]
     key: str
     layout: str
+    flag: int
+    taken: dict[str, Taken] = {}
+    kept: dict[str, tuple[Cut, ...]] = {}
 
 
 class Forget(msgspec.Struct, frozen=True, tag="forget"):
@@ -58,28 +95,38 @@ class Forget(msgspec.Struct, frozen=True, tag="forget"):
     key: str
 
 
+class Detach(msgspec.Struct, frozen=True, tag="detach"):
+    """Unmap a segment: no request names it any more. There is no answer."""
+
+    segment: int
+
+
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
     """The engine is loaded."""
 
 
-class Done(msgspec.Struct, frozen=True, tag="done"):
-    """The request has been carried out."""
+class Failure(msgspec.Struct, frozen=True, array_like=True):
+    """Why a part was not computed: an error for its caller, or a story for the log only."""
 
-    job_id: int
-    steps: tuple[StepRecord, ...] = ()
-    compute_seconds: float = 0.0
-
-
-class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """The request failed: with an error for the caller, or with a story for the log only."""
-
-    job_id: int
     status: bytes = b""  # google.rpc.Status
     story: str = ""
 
 
-Request: TypeAlias = Run | Forget
-Reply: TypeAlias = Ready | Done | Failed
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """The request has been carried out; parts by number that failed are in `failures`.
+
+    `steps` are StepRecords, to be read by `decode_steps`.
+    """
+
+    job_id: int
+    steps: msgspec.Raw = _NO_STEPS
+    compute_seconds: float = 0.0
+    rows: int = 1
+    failures: dict[int, Failure] = {}
+
+
+Request: TypeAlias = Run | Forget | Detach
+Reply: TypeAlias = Ready | Done
 Message: TypeAlias = Request | Reply
 
 
@@ -90,6 +137,43 @@ class FrameError(Exception):
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 _works: ByteCache[bytes, Work] = ByteCache(WORK_CACHE_BYTES)
+
+
+@define(eq=False, slots=False)
+class Steps:
+    """What ran, and what it comes to where it is told of. One object for equal steps."""
+
+    records: tuple[StepRecord, ...]
+
+    @cached_property
+    def counts(self) -> Counter[tuple[str, str]]:
+        """How many steps each (engine, algorithm) ran."""
+        return Counter((record.engine, record.algorithm) for record in self.records)
+
+    @cached_property
+    def message(self) -> bytes:
+        """The field `steps` of a CallRecord."""
+        record = CallRecord(steps=self.records, batch_size=0, tile_count=0)  # zeros are not sent
+        return to_message(record, pb2.CallRecord()).SerializeToString()
+
+
+_steps_decoder = msgspec.msgpack.Decoder(tuple[StepRecord, ...])
+_steps: ByteCache[bytes, Steps] = ByteCache(STEPS_CACHE_BYTES)
+
+
+def encode_steps(records: tuple[StepRecord, ...]) -> msgspec.Raw:
+    """What `decode_steps` reads."""
+    return msgspec.Raw(_encoder.encode(records))
+
+
+def decode_steps(raw: msgspec.Raw) -> Steps:
+    """The steps of an answer. Those of bytes decoded lately are remembered."""
+    data = bytes(raw)
+    steps = _steps.get(data)
+    if steps is None:
+        steps = Steps(_steps_decoder.decode(data))
+        _steps.put(data, steps, (2 + OBJECT_BYTES) * len(data))
+    return steps
 
 
 def encode_frame(message: Message) -> bytes:
@@ -118,27 +202,25 @@ def _decode_length(head: bytes | bytearray) -> int:
     return length
 
 
-async def read_frame(reader: StreamReader) -> Message:
-    """The next message. Raises FrameError, and EOFError (IncompleteReadError) at the end."""
-    length = _decode_length(await reader.readexactly(_LENGTH_BYTES))
-    return _decode_body(await reader.readexactly(length))
+class FrameBuffer:
+    """Frames put together from the bytes of a stream."""
 
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._wanted = _LENGTH_BYTES  # so many bytes are needed for another message
 
-def receive_frame(connection: socket) -> Message:
-    """The next message from a blocking socket. Raises FrameError, and EOFError at the end."""
-    length = _decode_length(_receive_exactly(connection, _LENGTH_BYTES))
-    return _decode_body(_receive_exactly(connection, length))
-
-
-def _receive_exactly(connection: socket, count: int) -> bytearray:
-    data = bytearray(count)
-    view = memoryview(data)
-    while view:
-        received = connection.recv_into(view)
-        if not received:
-            raise EOFError
-        view = view[received:]
-    return data
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """The messages that are whole with `data`. Raises FrameError."""
+        self._rest += data
+        while len(self._rest) >= self._wanted:
+            end = _LENGTH_BYTES + _decode_length(self._rest[:_LENGTH_BYTES])
+            if len(self._rest) < end:
+                self._wanted = end
+                return
+            body = bytes(self._rest[_LENGTH_BYTES:end])
+            del self._rest[:end]
+            self._wanted = _LENGTH_BYTES
+            yield _decode_body(body)
 
 
 class _StepMessage(msgspec.Struct, frozen=True):

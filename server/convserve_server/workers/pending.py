@@ -1,9 +1,10 @@
-"""A request to a worker process, from its acceptance to its end, and the errors it may end with."""
+"""Jobs from their acceptance to their end, and the errors that they may end with."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import attrs
 from convserve.errors import (
@@ -16,30 +17,29 @@ from convserve.errors import (
 from google.rpc import status_pb2
 
 from convserve_server.observability.logs import fields
-from convserve_server.workers.arena import Region
-from convserve_server.workers.messages import Done, Failed, Request
+from convserve_server.workers.jobs import Job
+from convserve_server.workers.memory import Owned
+from convserve_server.workers.messages import Done, Failure, Forget, Run
 
 _log = logging.getLogger(__name__)
 
 
 @attrs.define(eq=False)
 class Pending:
-    """One request, encoded; whoever made it waits for `outcome`. It holds `regions` until `end`.
+    """One job; whoever made it waits for `outcome`. It holds its regions until `end`.
 
-    `request_id` is the call's, for the log. Times are the event loop's, in seconds; `sent_at` is 0
-    while it waits.
+    Times are the event loop's, in seconds; `sent_at` is 0 while it waits.
     """
 
-    request: Request
-    frame: bytes
-    regions: set[Region]
+    id: int
+    job: Job
     outcome: asyncio.Future[Done]
     queued_at: float
-    request_id: str = ""
     sent_at: float = 0.0
-    runaway_timer: asyncio.TimerHandle | None = None
+    regions: set[Owned] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.regions = self.job.regions
         for region in self.regions:
             region.hold()
 
@@ -54,15 +54,52 @@ class Pending:
             self.outcome.set_exception(error)
 
     def end(self) -> None:
-        """Let go of the memory: no process writes it any more for this request."""
+        """Let go of the memory: no process writes it any more for this job."""
         for region in self.regions:
             region.drop()
+
+
+@attrs.define(eq=False)
+class Sent:
+    """A request that a worker has, and who waits for it: the parts of a batch, or `ended`."""
+
+    request: Run | Forget
+    pendings: tuple[Pending, ...] = ()
+    ended: asyncio.Future[None] | None = None
+    runaway_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether it is computed for nobody."""
+        return bool(self.pendings) and all(p.outcome.cancelled() for p in self.pendings)
+
+    def settle(self, done: Done) -> None:
+        """Give each part its result, or why it has none."""
+        for number, pending in enumerate(self.pendings):
+            failure = done.failures.get(number)
+            if failure is None:
+                pending.succeed(done)
+            else:
+                pending.fail(error_of(failure, pending.job.request_id))
+        self._end()
+
+    def lose(self, new_error: Callable[[], ConvserveError]) -> None:
+        """The worker has gone, and its answer with it."""
+        for pending in self.pendings:
+            pending.fail(new_error())
+        self._end()
+
+    def _end(self) -> None:
+        for pending in self.pendings:
+            pending.end()
         if self.runaway_timer is not None:
             self.runaway_timer.cancel()
+        if self.ended is not None and not self.ended.done():
+            self.ended.set_result(None)
 
 
 def stopping() -> DrainingError:
-    """The error of what was not done before the worker was stopped."""
+    """The error of what was not done before the workers were stopped."""
     return DrainingError("the server is stopping; retry on another one")
 
 
@@ -84,11 +121,11 @@ def unable(why: str, retry_seconds: float) -> WorkerDiedError:
     )
 
 
-def error_of(failed: Failed, request_id: str) -> ConvserveError:
+def error_of(failure: Failure, request_id: str) -> ConvserveError:
     """The error that the caller gets. A fault of the engine goes to the log, under the id."""
-    if failed.status:
-        return from_status(status_pb2.Status.FromString(failed.status))
-    _log.error("fault of the engine", extra=fields(request_id=request_id, story=failed.story))
+    if failure.status:
+        return from_status(status_pb2.Status.FromString(failure.status))
+    _log.error("fault of the engine", extra=fields(request_id=request_id, story=failure.story))
     return InternalError(
         f"a fault of the engine; error id {request_id} finds it in the server's log",
         metadata={"error_id": request_id},

@@ -3,6 +3,7 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from attrs import evolve
 from convserve.chunks import Assembler
 from convserve.codec import network_from_message, operation_from_message
 from convserve.errors import (
@@ -22,7 +23,7 @@ from convserve.v1 import compute_service_pb2 as compute_pb2
 from convserve.v1 import planning_service_pb2 as planning_pb2
 from convserve_client import _networks, _operations, _signals
 
-from tests.fakes.answers import RECORD, inline, stream
+from tests.fakes.answers import RECORD, inline, loaded, stream
 from tests.fakes.driver import ScriptedDriver
 
 X = np.arange(32, dtype=np.float32).reshape(1, 2, 4, 4)
@@ -118,6 +119,43 @@ def test_options_travel() -> None:
     assert options.device == "cuda:0"
     assert options.precision == compute_pb2.PRECISION_TF32
     assert options.batch_invariant
+
+
+def test_a_call_has_the_priority_of_its_client() -> None:
+    driver = ScriptedDriver([inline(y=Y), loaded("m-1")])
+    session = driver.session(priority=-7)
+    driver.drive(_operations.conv(session, X, W))
+    driver.drive(_networks.load(session, ReLU()))
+    assert [request[0].header.options.priority for _, request, _ in driver.sent] == [-7, -7]
+
+
+def test_a_repeated_call_with_other_tensors_says_so() -> None:
+    driver = ScriptedDriver([inline(y=Y)] * 3)
+    session = driver.session()
+    for x in (X, X.astype(np.float64), X[:, :, 1:]):
+        driver.drive(_operations.conv(session, x, W))
+    specs = [request[0].header.tensors[0] for _, request, _ in driver.sent]
+    assert [spec.byte_count for spec in specs] == [128, 256, 96]
+    assert [list(spec.shape) for spec in specs] == [[1, 2, 4, 4], [1, 2, 4, 4], [1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("stride", [True, (True, True), 1.0, (1.0, 1.0)])
+def test_a_repeated_call_does_not_excuse_a_wrong_one(stride) -> None:
+    run(lambda s: _operations.conv(s, X, W, stride=1))
+    run(lambda s: _operations.conv(s, X, W, stride=(1, 1)))
+    with pytest.raises(InvalidArgumentError) as caught:
+        run(lambda s: _operations.conv(s, X, W, stride=stride))
+    assert caught.value.field == "stride"
+
+
+def test_an_inline_answer_with_too_few_results_is_an_error() -> None:
+    def cut(requests):
+        (response,) = inline(y=Y)(requests)
+        del response.data[:]
+        return [response]
+
+    with pytest.raises(InternalError, match="0 of 1"):
+        run(lambda s: _operations.pool(s, X), cut)
 
 
 def test_large_tensors_go_through_a_stream() -> None:
@@ -323,7 +361,7 @@ def test_records_go_to_the_traces_of_their_session_only() -> None:
     with session.trace() as outer, other.trace() as others, session.trace() as inner:
         driver.drive(_operations.conv(session, X, W))
     driver.drive(_operations.conv(session, X, W))
-    assert outer == inner == [RECORD]
+    assert outer == inner == [evolve(RECORD, encode_seconds=0.25)]
     assert others == []
 
 

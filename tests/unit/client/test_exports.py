@@ -69,4 +69,5 @@ def test_every_rpc_is_sent_by_some_method() -> None:
     ):
         with pytest.raises(InternalError):
             driver.drive(flow)
-    assert {name for name, _, _ in driver.sent} == set(METHODS)
+    opened = {"Lease"}  # by the drivers themselves, for as long as memory is shared
+    assert {name for name, _, _ in driver.sent} == set(METHODS) - opened

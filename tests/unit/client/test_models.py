@@ -9,7 +9,8 @@ from convserve.errors import (
 )
 from convserve.layers import Add, Conv
 from convserve.networks import Network
-from convserve_client._networks import load
+from convserve.v1 import compute_service_pb2 as compute_pb2
+from convserve_client._networks import load, model
 
 from tests.fakes.answers import inline, loaded, unloaded
 from tests.fakes.driver import ScriptedDriver
@@ -131,3 +132,32 @@ def test_several_inputs_need_names() -> None:
     with pytest.raises(InvalidArgumentError, match="a, b") as caught:
         driver.drive(model.run(X, None, None))
     assert caught.value.field == "x"
+
+
+def listed(*names, token=""):
+    """ListModels' response: models of two inputs."""
+    models = [compute_pb2.Model(id=name, inputs=["a", "b"]) for name in names]
+    return lambda _: [compute_pb2.ListModelsResponse(models=models, next_page_token=token)]
+
+
+def test_a_model_that_is_there_is_found_by_its_id() -> None:
+    driver = ScriptedDriver([listed("m-1", token="more"), listed("resnet"), inline(conv1=X)])
+    found = driver.drive(model(driver.session(), "resnet"))
+    assert found.id == "resnet"
+    driver.drive(found.run({"a": X, "b": X}, None, None))
+    assert driver.sent[-1][1][0].header.model_id == "resnet"
+    with pytest.raises(InvalidArgumentError, match="a, b"):
+        driver.drive(found.run(X, None, None))
+
+
+def test_closing_a_model_that_is_not_ours_sends_nothing() -> None:
+    driver = ScriptedDriver([listed("resnet")])
+    driver.drive(driver.drive(model(driver.session(), "resnet")).close())
+    assert [name for name, _, _ in driver.sent] == ["ListModels"]
+
+
+def test_a_model_that_is_not_there_is_not_found() -> None:
+    driver = ScriptedDriver([listed("m-1")])
+    with pytest.raises(ModelNotFoundError, match="'resnet'") as caught:
+        driver.drive(model(driver.session(), "resnet"))
+    assert caught.value.field == "model_id"

@@ -12,13 +12,14 @@ from convserve.errors import (
     WorkerDiedError,
 )
 from convserve_client import _networks
-from convserve_client._retries import RECONNECT_SECONDS, Policy
+from convserve_client._retries import RECONNECT_SECONDS, REFUSAL_SECONDS, Policy
 
 from tests.fakes.answers import unloaded
 from tests.fakes.driver import ScriptedDriver
 
 RETRIED_ONCE = [WorkerDiedError, UnreachableError, ChecksumError]
-NEVER_RETRIED = [ShapeError, TooLargeError, InternalError, DrainingError, DeadlineExceededError]
+NEVER_RETRIED = [ShapeError, TooLargeError, InternalError, DeadlineExceededError]
+REFUSALS = [OverloadedError, DrainingError]
 
 
 def info(driver: ScriptedDriver, **options: float) -> object:
@@ -33,7 +34,7 @@ def test_a_loss_is_retried_once(kind: type[ConvserveError]) -> None:
     assert len(driver.sent) == 2
 
 
-@pytest.mark.parametrize("kind", [*NEVER_RETRIED, *RETRIED_ONCE, OverloadedError])
+@pytest.mark.parametrize("kind", [*NEVER_RETRIED, *RETRIED_ONCE, *REFUSALS])
 def test_without_retries_the_first_error_is_raised(kind: type[ConvserveError]) -> None:
     driver = ScriptedDriver([kind("first")])
     with pytest.raises(kind, match="first"):
@@ -55,12 +56,34 @@ def test_a_lost_connection_is_retried_after_a_pause() -> None:
     assert driver.pauses == [RECONNECT_SECONDS]
 
 
-def test_an_overloaded_server_is_asked_until_the_deadline() -> None:
-    driver = ScriptedDriver([OverloadedError("full", retry_delay=4.0)] * 5)
-    with pytest.raises(OverloadedError):
+def test_pauses_after_lost_connections_grow() -> None:
+    driver = ScriptedDriver([UnreachableError("gone")] * 4)
+    with pytest.raises(UnreachableError):
+        info(driver, max_retries=3)
+    assert driver.pauses == [RECONNECT_SECONDS * factor for factor in (1, 2, 4)]
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_server_that_refuses_is_asked_until_the_deadline(kind: type[ConvserveError]) -> None:
+    driver = ScriptedDriver([kind("not now", retry_delay=2.0)] * 5)
+    with pytest.raises(kind):
         info(driver, timeout=10.0)
-    assert driver.pauses == [4.0, 4.0]
-    assert [timeout for _, _, timeout in driver.sent] == [10.0, 6.0, 2.0]
+    assert driver.pauses == [2.0, 4.0]
+    assert [timeout for _, _, timeout in driver.sent] == [10.0, 8.0, 4.0]
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_delays_stop_growing(kind: type[ConvserveError]) -> None:
+    policy = Policy(1, lambda: 0.0)
+    delays = [policy.delay(kind("not now", retry_delay=1.0), 0, n) for n in (0, 3, 4, 5, 1000)]
+    assert delays == [1.0, 8.0, 16.0, 16.0, 16.0]
+
+
+def test_a_server_that_went_away_after_it_drained_is_a_loss() -> None:
+    driver = ScriptedDriver([DrainingError("stopping"), *[UnreachableError("gone")] * 2])
+    with pytest.raises(UnreachableError):
+        info(driver)
+    assert driver.pauses == [REFUSAL_SECONDS, RECONNECT_SECONDS]
 
 
 def test_no_attempt_begins_at_the_deadline() -> None:

@@ -9,6 +9,7 @@ import pytest
 from convserve.errors import DeadlineExceededError
 from convserve_client._retries import Effort, Policy
 from convserve_client._transport import AsyncTransport, Endpoint, Transport
+from convserve_server.app import _OPTIONS as SERVER_OPTIONS
 
 NOWHERE = Endpoint("localhost:1")
 
@@ -59,3 +60,13 @@ def test_awaiting_calls_wait_as_long_and_let_go_too():
         await transport.close()
 
     asyncio.run(check())
+
+
+@pytest.mark.parametrize("address", ["localhost:1", "unix:/nowhere"])
+def test_the_client_pings_no_more_often_than_the_server_lets_it(address):
+    client, server = dict(Endpoint(address).options), dict(SERVER_OPTIONS)
+    allowed = server["grpc.http2.min_recv_ping_interval_without_data_ms"]
+    assert client["grpc.keepalive_time_ms"] > allowed
+    assert client["grpc.keepalive_timeout_ms"] < client["grpc.keepalive_time_ms"]
+    without_calls = "grpc.keepalive_permit_without_calls"
+    assert client[without_calls] <= server[without_calls]

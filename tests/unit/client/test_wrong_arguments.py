@@ -151,3 +151,10 @@ def test_wrong_groups_are_named_before_what_depends_on_them(flow, groups):
     with pytest.raises(cs.InvalidLayerError) as caught:
         driver.drive(flow(driver.session(), **FLOWS[flow], groups=groups))
     assert caught.value.field == "groups"
+
+
+@pytest.mark.parametrize("priority", [-101, 101, True, 1.5])
+def test_a_priority_is_an_integer_from_minus_100_to_100(priority):
+    with pytest.raises(cs.InvalidArgumentError) as caught:
+        cs.connect("localhost:1", priority=priority)
+    assert caught.value.field == "priority"

@@ -1,7 +1,6 @@
 import asyncio
 import os
 from contextlib import closing
-from pathlib import Path
 
 import grpc
 import pytest
@@ -84,8 +83,7 @@ def test_an_address_of_another_machine_is_refused():
         asyncio.run(scenario())
 
 
-def test_it_is_told_to_stop_while_it_starts(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))  # where the child finds fakes
+def test_it_is_told_to_stop_while_it_starts():
     owner, ours = os.pipe()
     os.close(ours)  # the owner has gone already
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from attrs import evolve
 from convserve.operations import ConvInputGradient, ConvWeightGradient, operation_kind
 from convserve.plans import StepRecord
 from convserve.tensors import Array, empty
@@ -12,7 +13,7 @@ from convserve_server.cache import ByteCache
 from convserve_server.engines.cpu import signals
 from convserve_server.engines.cpu.advice import FFT_ALGORITHMS, CpuAdvisor
 from convserve_server.engines.cpu.graph import Graph, build_graph
-from convserve_server.engines.cpu.sessions import Sessions
+from convserve_server.engines.cpu.sessions import SessionKind, Sessions
 from convserve_server.engines.cpu.stages import Stage, make_stages
 from convserve_server.engines.cpu.steps import run_gradient, run_step
 from convserve_server.engines.cpu.team import Team, use_one_blas_thread
@@ -37,7 +38,7 @@ class CpuEngine:
     def __init__(self, threads: int | None = None, cache_bytes: int = CACHE_BYTES) -> None:
         self._threads = threads or available_threads()
         self._advisor = CpuAdvisor(self._threads)
-        self._sessions = Sessions(self._threads, cache_bytes)
+        self._sessions = Sessions(cache_bytes)
         self._stages: ByteCache[tuple[Program, bool], tuple[Stage, ...]] = ByteCache(STAGE_BYTES)
         self._reference = ReferenceEngine()
         self._team = Team(self._threads)
@@ -109,9 +110,10 @@ class CpuEngine:
         results: Mapping[str, Array],
         key: str,
     ) -> None:
-        if not self._sessions.run(graph, values, results, blocked=stage.blocked, key=key):
+        kind = SessionKind(stage.blocked, 1 if stage.small else self._threads)
+        if not self._sessions.run(graph, values, results, kind, key):
             careful = build_graph(stage.steps, stage.outputs, careful=True)
-            self._sessions.run(careful, values, results, blocked=False, key=key)
+            self._sessions.run(careful, values, results, evolve(kind, blocked=False), key)
 
     def _run_by_fft(
         self, step: Step, algorithm: str, values: Mapping[str, Array], out: Array

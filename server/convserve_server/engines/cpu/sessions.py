@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnxruntime
@@ -22,10 +25,30 @@ from convserve_server.engines.cpu.writer import onnx_type
 # 0.95 | 1.48. Finding and comparing the weights costs 0.01 ms for 147 KB and 0.25 ms for 4 MiB, a
 # hash would cost ten times that.
 CONSTANT_BYTES = 4 << 20
+# Of these, small ones are looked up by their values, in 1 us; a checksum of 864 bytes and comparing
+# them takes 15.
+COMPARED_BYTES = 64 << 10
+# Results up to here are copied: that takes less time than binding memory (17 | 22 us for 32 KiB).
+COPIED_BYTES = 256 << 10
 # What a session is said to hold beside its model and weights. Measured: 60 to 80 KiB, and 38 more
 # for each thread; more is said, so that the budget also bounds how many threads wait.
 SESSION_BYTES = 128 << 10
 THREAD_BYTES = 128 << 10
+
+
+# Where constants come from: a caller's key, or their values, or the checksum of larger values.
+Origin: TypeAlias = str | bytes | int
+
+
+@frozen
+class SessionKind:
+    """How a session runs: on so many `threads`, and whether activations may change their layout.
+
+    `blocked` activations are faster while they fit the caches, and take as much memory again.
+    """
+
+    blocked: bool
+    threads: int
 
 
 @frozen(eq=False)
@@ -37,82 +60,70 @@ class Session:
 
 
 class Sessions:
-    """Makes, keeps and runs sessions with `threads` threads each. One caller at a time."""
+    """Makes, keeps and runs sessions. One caller at a time."""
 
-    def __init__(self, threads: int, cache_bytes: int) -> None:
-        self._threads = threads
-        # by (serialized graph, layout, origin of the constants: a caller's key, or a checksum)
-        self.kept: ByteCache[tuple[bytes, bool, str | int], Session] = ByteCache(cache_bytes)
+    def __init__(self, cache_bytes: int) -> None:
+        # by serialized graph, kind, and origin of the constants
+        self.kept: ByteCache[tuple[bytes, SessionKind, Origin], Session] = ByteCache(cache_bytes)
 
     def run(
         self,
         graph: Graph,
         values: Mapping[str, Array],
         outputs: Mapping[str, Array],
-        *,
-        blocked: bool,
+        kind: SessionKind,
         key: str,
     ) -> bool:
-        """Fill `outputs`. False if a probe is not finite, and `outputs` may be wrong.
-
-        `blocked` lets ONNX Runtime change the layout of activations, which is faster while they
-        fit the caches and takes as much memory again.
-        """
-        session = self._find(graph, values, blocked, key)
-        binding = session.native.io_binding()
-        inputs = [values[spec.name] for spec in graph.inputs]
-        names = [spec.name for spec in graph.inputs]
-        if not session.constants:
-            inputs += [values[spec.name] for spec in graph.parameters]
-            names += [spec.name for spec in graph.parameters]
-        inputs = [np.ascontiguousarray(array) for array in inputs]
-        for name, array in zip(names, inputs, strict=True):
-            binding.bind_input(name, "cpu", 0, _type(array), array.shape, array.ctypes.data)
-        results = {name: _contiguous(outputs[spec.name], spec) for spec, name in graph.outputs}
-        results |= {name: np.empty((), np.float32) for name in graph.probes}
-        for name, array in results.items():
-            binding.bind_output(name, "cpu", 0, _type(array), array.shape, array.ctypes.data)
-        _run(session.native, binding)
-        for spec, name in graph.outputs:
-            if results[name] is not outputs[spec.name]:
-                outputs[spec.name][...] = results[name]
-        return all(np.isfinite(results[name]) for name in graph.probes)
+        """Fill `outputs`. False if a probe is not finite, and `outputs` may be wrong."""
+        session = self._find(graph, values, kind, key)
+        specs = graph.inputs if session.constants else (*graph.inputs, *graph.parameters)
+        inputs = {spec.name: np.ascontiguousarray(values[spec.name]) for spec in specs}
+        results = {name: outputs[spec.name] for spec, name in graph.outputs}
+        if _are_small(results.values()) and _are_plain((*inputs.values(), *results.values())):
+            probes = _run_and_copy(session.native, inputs, results, graph.probes)
+        else:
+            probes = _run_in_place(session.native, inputs, results, graph)
+        return all(map(np.isfinite, probes))
 
     def forget(self, key: str) -> None:
         """Drop the sessions whose constants are those of `key`."""
         self.kept.drop(lambda kept: kept[2] == key)
 
-    def _find(self, graph: Graph, values: Mapping[str, Array], blocked: bool, key: str) -> Session:
+    def _find(
+        self, graph: Graph, values: Mapping[str, Array], kind: SessionKind, key: str
+    ) -> Session:
         """A session with the weights as constants where that pays, else with them as inputs."""
         weights = tuple(np.ascontiguousarray(values[spec.name]) for spec in graph.parameters)
         size = sum(weight.nbytes for weight in weights)
         if weights and key and size <= self.kept.limit_bytes // 2:
-            return self._get(graph, blocked, key, weights, size)
+            return self._get(graph, kind, key, weights, size)
         if weights and not key and size <= CONSTANT_BYTES:
+            if size <= COMPARED_BYTES:
+                return self._get(graph, kind, b"".join(map(wire_bytes, weights)), weights, 3 * size)
             checksum = crc32c(graph.with_constants)
             for weight in weights:
                 checksum = crc32c(wire_bytes(weight), checksum)
-            session = self._get(graph, blocked, checksum, weights, 2 * size)
+            session = self._get(graph, kind, checksum, weights, 2 * size)
             if all(map(_same, session.constants, weights)):
                 return session
-        return self._get(graph, blocked, "", (), 0)
+        return self._get(graph, kind, "", (), 0)
 
     def _get(
         self,
         graph: Graph,
-        blocked: bool,
-        origin: str | int,
+        kind: SessionKind,
+        origin: Origin,
         constants: tuple[Array, ...],
         size: int,
     ) -> Session:
         model = graph.with_constants if constants else graph.with_inputs
-        session = self.kept.get((model, blocked, origin))
+        session = self.kept.get((model, kind, origin))
         if session is None:
-            if isinstance(origin, int):  # the weights of a call go away; those of a key stay
+            if not isinstance(origin, str):  # the weights of a call go away; those of a key stay
                 constants = tuple(array.copy() for array in constants)
-            session = self._make(model, graph.parameters, constants, blocked)
-            size += len(model) + SESSION_BYTES + THREAD_BYTES * self._threads
-            self.kept.put((model, blocked, origin), session, size)
+            session = self._make(model, graph.parameters, constants, kind)
+            size += len(model) + SESSION_BYTES + THREAD_BYTES * kind.threads
+            self.kept.put((model, kind, origin), session, size)
         return session
 
     def _make(
@@ -120,25 +131,25 @@ class Sessions:
         model: bytes,
         parameters: tuple[TensorSpec, ...],
         constants: tuple[Array, ...],
-        blocked: bool,
+        kind: SessionKind,
     ) -> Session:
-        options = self._options(blocked)
+        options = self._options(kind)
         if constants:
             names = [spec.name for spec in parameters]
             options.add_external_initializers(names, [_value(array) for array in constants])
         providers = ["CPUExecutionProvider"]
         return Session(onnxruntime.InferenceSession(model, options, providers), constants)
 
-    def _options(self, blocked: bool) -> onnxruntime.SessionOptions:
+    def _options(self, kind: SessionKind) -> onnxruntime.SessionOptions:
         """Own threads for each session: the process-wide pool of ONNX Runtime's Python interface
         cannot be told not to spin (it burned 40 ms of CPU after each call), and these can.
         """
         levels = onnxruntime.GraphOptimizationLevel
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = (
-            levels.ORT_ENABLE_ALL if blocked else levels.ORT_ENABLE_EXTENDED
+            levels.ORT_ENABLE_ALL if kind.blocked else levels.ORT_ENABLE_EXTENDED
         )
-        options.intra_op_num_threads = self._threads
+        options.intra_op_num_threads = kind.threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.enable_cpu_mem_arena = False  # what a call needs goes back when it ends
@@ -147,22 +158,75 @@ class Sessions:
         return options
 
 
-def _run(session: onnxruntime.InferenceSession, binding: onnxruntime.IOBinding) -> None:
-    """Run; an allocation that fails inside is a MemoryError, as it is in NumPy."""
-    try:
+def _run_and_copy(
+    session: onnxruntime.InferenceSession,
+    inputs: Mapping[str, Array],
+    results: Mapping[str, Array],
+    probes: Sequence[str],
+) -> Sequence[Array]:
+    """Fill `results` from what the session allocates; returns the probes."""
+    with _as_memory_error():
+        found: list[Array] = session.run([*results, *probes], inputs)
+    for place, result in zip(results.values(), found, strict=False):
+        place[...] = result
+    return found[len(results) :]
+
+
+def _run_in_place(
+    session: onnxruntime.InferenceSession,
+    inputs: Mapping[str, Array],
+    results: Mapping[str, Array],
+    graph: Graph,
+) -> Sequence[Array]:
+    """Have the session write into `results` where they are contiguous; returns the probes."""
+    binding = session.io_binding()
+    for name, array in inputs.items():
+        binding.bind_input(name, "cpu", 0, _type(array.dtype), array.shape, _address(array))
+    targets = {name: _contiguous(results[name], spec) for spec, name in graph.outputs}
+    probes = {name: np.empty((), np.float32) for name in graph.probes}
+    for name, array in (*targets.items(), *probes.items()):
+        binding.bind_output(name, "cpu", 0, _type(array.dtype), array.shape, _address(array))
+    with _as_memory_error():
         session.run_with_iobinding(binding)
-    except RuntimeError as error:
+    for name, target in targets.items():
+        if target is not results[name]:
+            results[name][...] = target
+    return list(probes.values())
+
+
+@contextmanager
+def _as_memory_error() -> Iterator[None]:
+    """An allocation that fails inside is a MemoryError, as it is in NumPy."""
+    try:
+        yield
+    except Exception as error:  # each of its interfaces raises a class of its own
         if "bad_alloc" in str(error) or "Failed to allocate memory" in str(error):
             raise MemoryError("ONNX Runtime") from error
         raise
+
+
+def _are_small(results: Iterable[Array]) -> bool:
+    return sum(array.nbytes for array in results) <= COPIED_BYTES
+
+
+def _are_plain(arrays: Iterable[Array]) -> bool:
+    """Whether NumPy itself knows their types: ONNX Runtime's Python interface takes no others."""
+    return all(array.dtype.isbuiltin == 1 for array in arrays)
 
 
 def _contiguous(output: Array, spec: TensorSpec) -> Array:
     return output if output.flags.c_contiguous else empty(spec)
 
 
-def _type(array: Array) -> int:
-    return onnx_type(array.dtype.name)
+@cache  # there are as many as element types
+def _type(dtype: np.dtype[Any]) -> int:
+    return onnx_type(dtype.name)
+
+
+def _address(array: Array) -> int:
+    """As `array.ctypes.data`, which takes ten times as long."""
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def _value(array: Array) -> onnxruntime.OrtValue:

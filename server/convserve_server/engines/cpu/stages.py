@@ -20,6 +20,10 @@ from convserve_server.planning.program import Advice, Program, Step
 # (and 1 GiB more).
 BLOCKED_BYTES = 16 << 20
 BLOCK_CHANNELS = 16
+# Up to here a second thread costs more than it saves, by the time in which it wakes up. Measured on
+# two cores, us with one thread | with two: 0.2 million multiplications 38 | 54, 2 million 120 |
+# 158, 7 million 380 | 311.
+SMALL_MULTIPLICATIONS = 4 << 20
 
 
 @frozen
@@ -27,7 +31,7 @@ class Stage:
     """Consecutive steps that run together, with one advice.
 
     `outputs` are what others read; `finished` names what nobody reads afterwards. `graph` is there
-    if ONNX Runtime runs them, in its blocked layout or not.
+    if ONNX Runtime runs them, in its blocked layout or not; on one thread if they are `small`.
     """
 
     steps: tuple[Step, ...]
@@ -36,6 +40,7 @@ class Stage:
     finished: tuple[str, ...] = ()
     graph: Graph | None = None
     blocked: bool = False
+    small: bool = False
 
 
 def make_stages(program: Program, advisor: CpuAdvisor, *, fft: bool = True) -> tuple[Stage, ...]:
@@ -63,7 +68,8 @@ def _make_stage(
     if _is_alone(advice) or not outputs:
         return Stage(steps, advice, outputs, finished)
     graph = build_graph(steps, outputs)
-    return Stage(steps, advice, outputs, finished, graph, _fits_blocks(steps))
+    small = sum(map(_multiplications, steps)) <= SMALL_MULTIPLICATIONS
+    return Stage(steps, advice, outputs, finished, graph, _fits_blocks(steps), small)
 
 
 def _split(advised: Sequence[tuple[Step, Advice]]) -> list[list[tuple[Step, Advice]]]:
@@ -97,4 +103,6 @@ def _blocked_bytes(spec: TensorSpec) -> int:
 
 
 def _multiplications(step: Step) -> int:
-    return step.output.element_count * math.prod(step.parameters[0].shape[1:])
+    """About how many there are; of a layer without a kernel, one for each element."""
+    kernel = step.parameters[0].shape[1:] if step.parameters else ()
+    return step.output.element_count * math.prod(kernel)

@@ -1,7 +1,6 @@
 import urllib.request
 
 import pytest
-from convserve.plans import StepRecord
 from convserve_server.observability.metrics import Gauges, Metrics, MetricsServer
 
 
@@ -15,6 +14,8 @@ def metrics():
             tensor_pool_bytes=lambda: 1024,
             models=lambda: 2,
             model_bytes=lambda: 128,
+            unused_tensor_bytes=lambda: 64,
+            lease_bytes=lambda: 32,
             worker_restarts=lambda: 5,
         )
     )
@@ -40,10 +41,15 @@ def test_a_call_is_counted_in_every_series(metrics):
 
 
 def test_steps_are_counted_by_engine_and_algorithm(metrics):
-    step = StepRecord(name="conv1", engine="cpu", algorithm="im2col")
-    metrics.count_steps([step, step])
+    metrics.count_work({("cpu", "im2col"): 2, ("cpu", "direct"): 1}, 4)
+    metrics.count_work({("cpu", "direct"): 3}, 1)
     labels = {"engine": "cpu", "algorithm": "im2col"}
     assert metrics.registry.get_sample_value("convserve_steps_total", labels) == 2
+    value = metrics.registry.get_sample_value
+    assert value("convserve_batch_rows_sum") == 5
+    assert value("convserve_batch_rows_bucket", {"le": "1.0"}) == 1
+    labels["algorithm"] = "direct"
+    assert metrics.registry.get_sample_value("convserve_steps_total", labels) == 4
 
 
 @pytest.mark.parametrize(
@@ -54,6 +60,8 @@ def test_steps_are_counted_by_engine_and_algorithm(metrics):
         ("convserve_tensor_pool_bytes", 1024),
         ("convserve_models", 2),
         ("convserve_model_bytes", 128),
+        ("convserve_unused_tensor_bytes", 64),
+        ("convserve_lease_bytes", 32),
         ("convserve_worker_restarts_total", 5),
     ],
 )

@@ -59,11 +59,11 @@ class Running:
         self.faults = Faults()
         limits = {"max_call_seconds": 60.0, "stall_seconds": 60.0, "max_calls": 10, **limits}
         self.guard = Guard(self.metrics, **limits)
-        self.server = grpc.aio.server(interceptors=[self.guard])
+        self.server = grpc.aio.server(handlers=[self.guard])
         names = [name for name in vars(Faults) if not name.startswith("_")]
         handlers = {n: self.handler(getattr(self.faults, n)) for n in names}
         ours = {"Plan": self.handler(self.faults.wait)}
-        self.server.add_generic_rpc_handlers([
+        self.guard.add_generic_rpc_handlers([
             grpc.method_handlers_generic_handler("test", handlers),
             grpc.method_handlers_generic_handler("convserve.v1.PlanningService", ours),
         ])  # fmt: skip
@@ -170,11 +170,7 @@ def test_the_callers_own_deadline_is_not_the_servers_limit():
             self.status = status_pb2.Status.FromString(dict(trailers)["grpc-status-details-bin"])
 
     async def scenario(running):
-        async def find_handler(details):
-            return running.handler(running.faults.wait)
-
-        details = SimpleNamespace(method="/test/wait")
-        handler = await running.guard.intercept_service(find_handler, details)
+        handler = running.guard.service(SimpleNamespace(method="/test/wait"))
         context = Context()
         await handler.unary_unary(b"data", context)
         error = errors.from_status(context.status)

@@ -2,6 +2,7 @@ import asyncio
 import threading
 
 import pytest
+from attrs import evolve
 from convserve import errors
 from convserve.codec import network_to_message
 from convserve.layers import Conv, GlobalAvgPool, ReLU, Upsample
@@ -10,7 +11,7 @@ from convserve.plans import Device
 from convserve.tensors import TensorSpec, spec_to_message
 from convserve.v1 import compute_service_pb2 as pb2
 from convserve_server.services.requests import RequestReader
-from convserve_server.workers.messages import decode_work
+from convserve_server.workers.messages import Cut, Taken, decode_work
 
 from tests.planning import FixedAdvisor
 
@@ -45,38 +46,41 @@ class PatientAdvisor:
 
 
 def read(reader, message):
-    return asyncio.run(reader.read_run(message, None))
+    return asyncio.run(reader.read_run(message.SerializeToString(), message, None))
 
 
 def test_a_request_counts_its_bytes(reader):
     request = read(reader, header([Conv(4, 3, bias=False)], X, WEIGHT))
-    assert request.input_bytes == X.byte_count + WEIGHT.byte_count
+    assert request.tensors == (X, WEIGHT)
     assert request.outputs == (TensorSpec("conv1", "float32", (2, 4, 6, 6)),)
     assert request.output_bytes == 2 * 4 * 36 * 4
     assert request.pool_bytes == 1536 + 448 + 1152  # each rounded up to 64
-    assert request.batch_size == 2
+    assert request.rows == 2
 
 
 def test_outputs_are_in_the_callers_layout(reader):
     last = TensorSpec("input", "float32", (2, 8, 9, 3))
     message = header([Conv(4, 3, bias=False)], last, WEIGHT, layout="LAYOUT_CHANNELS_LAST")
     request = read(reader, message)
-    assert request.layout == "channels_last"
+    assert request.options.layout == "channels_last"
     assert request.outputs[0].shape == (2, 6, 7, 4)
-    assert decode_work(request.work).steps[0].output.shape == (2, 4, 6, 7)
+    assert decode_work(request.pieces[0].work).steps[0].output.shape == (2, 4, 6, 7)
 
 
 def test_a_repeated_header_is_looked_up(reader):
-    first = read(reader, header([ReLU()], X))
-    assert read(reader, header([ReLU()], X)) is first
-    other = TensorSpec("input", "float32", (3, 3, 8, 8))
-    assert read(reader, header([ReLU()], other)) is not first
+    message, other = (header([ReLU()], spec) for spec in (X, evolve(X, shape=(3, 3, 8, 8))))
+    assert reader.recall(message.SerializeToString()) is None
+    first = read(reader, message)
+    assert reader.recall(message.SerializeToString()) is first
+    assert reader.recall(other.SerializeToString()) is None
 
 
 def test_a_refused_header_is_refused_again(reader):
+    message = header([ReLU()])
     for _ in range(2):
         with pytest.raises(errors.InvalidNetworkError):
-            read(reader, header([ReLU()]))
+            read(reader, message)
+        assert reader.recall(message.SerializeToString()) is None
 
 
 def test_a_load_checks_names_before_any_value_comes(reader):
@@ -93,13 +97,52 @@ def test_the_device_is_known_or_the_default(reader):
         reader.check_device("h200")
 
 
-def test_work_beyond_the_workers_memory_is_refused_with_both_numbers():
+def test_work_beyond_the_workers_memory_is_refused_with_the_three_numbers():
     x = TensorSpec("input", "float32", (1, 1, 10, 10))
     message = header([Upsample(10), GlobalAvgPool()], x)  # 40 000 bytes between them
     assert read(RequestReader([CPU], FixedAdvisor(50), 40_050), message).output_bytes == 4
     with pytest.raises(errors.TooLargeError, match=r"40050 bytes.* worker has 40049") as caught:
         read(RequestReader([CPU], FixedAdvisor(50), 40_049), message)
-    assert caught.value.metadata == {"planned_bytes": "40050", "limit_bytes": "40049"}
+    assert caught.value.metadata == {
+        "planned_bytes": "40050",
+        "split_bytes": "40050",
+        "limit_bytes": "40049",
+    }
+
+
+def test_work_beyond_the_workers_memory_is_split_where_it_can_be():
+    x = TensorSpec("input", "float32", (6, 1, 10, 10))
+    message = header([Upsample(10), GlobalAvgPool()], x)
+    request = read(RequestReader([CPU], FixedAdvisor(), 80_000), message)
+    assert [piece.taken["input"] for piece in request.pieces] == [
+        Taken((6, 1, 10, 10), (Cut(0, start, start + 2),)) for start in (0, 2, 4)
+    ]
+    assert {piece.working_bytes for piece in request.pieces} == {80_000}
+    assert {decode_work(piece.work).inputs[0].shape for piece in request.pieces} == {(2, 1, 10, 10)}
+
+
+def test_calls_that_differ_in_their_rows_only_may_be_one_batch(reader):
+    two, three, none = (
+        read(reader, header([ReLU()], evolve(X, shape=(rows, 3, 8, 8)))) for rows in (2, 3, 0)
+    )
+    assert two.sample_work == three.sample_work != b""
+    assert decode_work(two.sample_work).inputs[0].shape == (1, 3, 8, 8)
+    assert none.sample_work == b""
+    assert two.pieces[0].work != three.pieces[0].work
+
+
+@pytest.mark.parametrize(
+    ("dtype", "options"), [("int32", {}), ("float32", {"batch_invariant": True})]
+)
+def test_what_must_be_computed_alone_has_no_sample(reader, dtype, options):
+    specs = [evolve(spec, dtype=dtype) for spec in (X, WEIGHT)]
+    assert read(reader, header([Conv(4, 3, bias=False)], *specs, **options)).sample_work == b""
+
+
+def test_tensors_are_found_in_whatever_order_they_come(reader):
+    request = read(reader, header([Conv(4, 3, bias=False)], WEIGHT, X))
+    assert request.tensors == (WEIGHT, X)
+    assert (request.order, request.weights) == ((1, 0), (0,))
 
 
 def test_a_long_header_does_not_hold_up_the_loop():
@@ -108,7 +151,7 @@ def test_a_long_header_does_not_hold_up_the_loop():
     message = header([ReLU(name=f"{'x' * 100}{number}") for number in range(20)], X)
 
     async def scenario():
-        reading = asyncio.create_task(reader.read_run(message, None))
+        reading = asyncio.create_task(reader.read_run(message.SerializeToString(), message, None))
         await asyncio.wait([reading], timeout=0)
         advisor.go_on.set()
         await reading
@@ -120,8 +163,9 @@ def test_a_long_header_does_not_hold_up_the_loop():
 def test_what_is_kept_is_counted_with_its_work():
     reader = RequestReader([CPU], FixedAdvisor(), 1 << 20)
     one, many = (read(reader, header([ReLU() for _ in range(n)], X)) for n in (1, 40))
-    assert one.kept_bytes > len(one.work)
-    assert many.kept_bytes - one.kept_bytes == len(many.work) - len(one.work) > 0
+    works = [len(each.pieces[0].work) + len(each.sample_work) for each in (one, many)]
+    assert one.kept_bytes > works[0]
+    assert many.kept_bytes - one.kept_bytes == works[1] - works[0] > 0
 
 
 @pytest.mark.parametrize("what", ["tensors", "layers", "inputs", "outputs", "layers[1].inputs"])

@@ -1,28 +1,30 @@
-import asyncio
-import socket
-
 import pytest
 from convserve.errors import TooLargeError
 from convserve.layers import Conv, ReLU
 from convserve.operations import Convolve
 from convserve.plans import StepRecord
 from convserve.tensors import TensorSpec
+from convserve.v1 import compute_service_pb2 as pb2
 from convserve_server.cache import ByteCache
 from convserve_server.planning.program import OperationStep, Program, Step
 from convserve_server.workers import messages
 from convserve_server.workers.messages import (
+    Cut,
+    Detach,
     Done,
-    Failed,
+    Failure,
     Forget,
+    FrameBuffer,
     FrameError,
-    PlacedTensor,
+    Part,
     Ready,
     Run,
+    Taken,
+    decode_steps,
     decode_work,
     encode_frame,
+    encode_steps,
     encode_work,
-    read_frame,
-    receive_frame,
 )
 
 X = TensorSpec("input", "float32", (1, 2, 8))
@@ -34,44 +36,43 @@ Z = TensorSpec("relu1", "float32", (1, 4, 8))
 PROGRAM = Program((X,), (Step(CONV, (X,), (W,), Y), Step(RELU, (Y,), (), Z)), ("relu1",))
 OPERATION = OperationStep(Convolve("same", "fft"), (X, X), Y)
 
+STEPS = (StepRecord(name="conv1", engine="cpu", algorithm="im2col"),)
 MESSAGES = [
-    Run(1, b"work", (PlacedTensor(X, 64),), (PlacedTensor(Y, 128),), "m-1", "channels_last"),
+    Run(1, b"work", (Part(1, (64, 128)), Part(3, (192, 0), (0, 7))), "m-1", "channels_last", 4096),
+    Run(
+        5,
+        b"work",
+        (Part(2, (64,)),),
+        "",
+        "channels_first",
+        4097,
+        {"input": Taken((2, 2, 8), (Cut(0, 0, 1), Cut(2, 3, 5)))},
+        {"conv1": (Cut(2, 1, 2),)},
+    ),
     Forget(2, "m-1"),
+    Detach(7),
     Ready(),
-    Done(3, (StepRecord(name="conv1", engine="cpu", algorithm="im2col"),), 0.5),
-    Failed(4, b"status", "story"),
+    Done(3, encode_steps(STEPS), 0.5, 4),
+    Done(4, failures={1: Failure(b"status"), 2: Failure(story="story")}),
 ]
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 def test_a_message_comes_as_it_was_sent(message):
-    near, far = socket.socketpair()
-    with near, far:
-        near.sendall(encode_frame(message))
-        assert receive_frame(far) == message
+    assert list(FrameBuffer().feed(encode_frame(message))) == [message]
 
 
-def test_frames_follow_each_other_on_a_stream():
-    async def scenario():
-        reader = asyncio.StreamReader()
-        reader.feed_data(b"".join(encode_frame(message) for message in MESSAGES))
-        reader.feed_eof()
-        received = [await read_frame(reader) for _ in MESSAGES]
-        with pytest.raises(EOFError):
-            await read_frame(reader)
-        return received
-
-    assert asyncio.run(scenario()) == MESSAGES
+@pytest.mark.parametrize("piece_bytes", [1, 3, 7, 64, 1 << 16])
+def test_frames_follow_each_other_on_a_stream_however_it_is_cut(piece_bytes):
+    data = b"".join(encode_frame(message) for message in MESSAGES)
+    pieces = [data[start : start + piece_bytes] for start in range(0, len(data), piece_bytes)]
+    buffer = FrameBuffer()
+    assert [message for piece in pieces for message in buffer.feed(piece)] == MESSAGES
 
 
 @pytest.mark.parametrize("sent", [b"", b"\1", b"\5\0\0\0abc"], ids=["nothing", "length", "body"])
-def test_a_frame_that_breaks_off_is_the_end(sent):
-    near, far = socket.socketpair()
-    with far:
-        with near:
-            near.sendall(sent)
-        with pytest.raises(EOFError):
-            receive_frame(far)
+def test_a_frame_that_breaks_off_is_no_message(sent):
+    assert list(FrameBuffer().feed(sent)) == []
 
 
 @pytest.mark.parametrize(
@@ -79,11 +80,27 @@ def test_a_frame_that_breaks_off_is_the_end(sent):
     [(b"\xff" * 8, "4294967295 bytes is above the limit"), (b"\2\0\0\0\xc1\xc1", "not a message")],
 )
 def test_garbage_is_told_from_messages(sent, story):
-    near, far = socket.socketpair()
-    with near, far:
-        near.sendall(sent)
-        with pytest.raises(FrameError, match=story):
-            receive_frame(far)
+    with pytest.raises(FrameError, match=story):
+        list(FrameBuffer().feed(sent))
+
+
+def test_what_came_before_garbage_counts():
+    frames = FrameBuffer().feed(encode_frame(Ready()) + b"\2\0\0\0\xc1\xc1")
+    assert next(frames) == Ready()
+    with pytest.raises(FrameError):
+        next(frames)
+
+
+def test_steps_come_as_they_were_sent_and_are_told_of_once():
+    twice = (*STEPS, StepRecord(name="conv2", engine="cpu", algorithm="im2col"))
+    steps = decode_steps(encode_steps(twice))
+    assert steps.records == twice
+    assert steps.counts == {("cpu", "im2col"): 2}
+    assert [step.name for step in pb2.CallRecord.FromString(steps.message).steps] == [
+        "conv1",
+        "conv2",
+    ]
+    assert decode_steps(encode_steps(twice)) is steps
 
 
 def test_work_beyond_the_frame_limit_is_refused(monkeypatch):

@@ -4,11 +4,17 @@ from convserve.layers import Conv
 from convserve.networks import Network
 from convserve.tensors import empty, spec_of
 from convserve_server.engines.cpu.advice import CpuAdvisor
-from convserve_server.engines.cpu.sessions import CONSTANT_BYTES, Sessions
+from convserve_server.engines.cpu.sessions import (
+    COMPARED_BYTES,
+    CONSTANT_BYTES,
+    SessionKind,
+    Sessions,
+)
 from convserve_server.engines.cpu.stages import make_stages
 from convserve_server.planning.planner import compile_network
 
 BUDGET = 64 << 20
+BLOCKED = SessionKind(blocked=True, threads=1)
 
 
 def random(*shape, seed=0):
@@ -29,9 +35,9 @@ class Layer:
         (stage,) = make_stages(program, CpuAdvisor())
         self.graph, self.spec = stage.graph, program.steps[0].output
 
-    def run(self, sessions, key="", *, blocked=True):
+    def run(self, sessions, key="", kind=BLOCKED):
         outputs = {"c": empty(self.spec)}
-        assert sessions.run(self.graph, self.tensors, outputs, blocked=blocked, key=key)
+        assert sessions.run(self.graph, self.tensors, outputs, kind, key)
         weight = self.tensors["c.weight"][:, :, 0, 0].astype(np.float64)
         expected = np.einsum("kc,nchw->nkhw", weight, self.tensors["input"])
         expected += self.tensors["c.bias"][:, None, None]
@@ -41,7 +47,7 @@ class Layer:
 
 @pytest.fixture
 def sessions():
-    return Sessions(threads=1, cache_bytes=BUDGET)
+    return Sessions(BUDGET)
 
 
 def kept(sessions):
@@ -49,16 +55,19 @@ def kept(sessions):
     return [origin for _, _, origin in sessions.kept]
 
 
-def test_small_weights_are_constants_so_that_equal_calls_give_equal_bits(sessions):
-    layer = Layer()
+@pytest.mark.parametrize(
+    ("filters", "origin"), [(16, bytes), (COMPARED_BYTES // 32, int)], ids=["values", "checksum"]
+)
+def test_small_weights_are_constants_so_that_equal_calls_give_equal_bits(sessions, filters, origin):
+    layer = Layer(filters)
     first, second = layer.run(sessions), layer.run(sessions)
-    assert len(kept(sessions)) == 1
-    assert isinstance(kept(sessions)[0], int)
+    assert [type(each) for each in kept(sessions)] == [origin]
     assert first.tobytes() == second.tobytes()
 
 
-def test_weights_changed_in_place_are_other_weights(sessions):
-    layer = Layer()
+@pytest.mark.parametrize("filters", [16, COMPARED_BYTES // 32])
+def test_weights_changed_in_place_are_other_weights(sessions, filters):
+    layer = Layer(filters)
     for _ in range(6):
         layer.run(sessions)
         layer.run(sessions)
@@ -91,15 +100,15 @@ def test_one_session_serves_every_batch(sessions):
     assert kept(sessions) == ["model"]
 
 
-def test_layouts_have_sessions_of_their_own(sessions):
+def test_layouts_and_numbers_of_threads_have_sessions_of_their_own(sessions):
     layer = Layer()
-    layer.run(sessions, "model", blocked=True)
-    layer.run(sessions, "model", blocked=False)
-    assert len(kept(sessions)) == 2
+    for kind in (BLOCKED, SessionKind(False, 1), SessionKind(True, 2)):
+        layer.run(sessions, "model", kind)
+    assert len(kept(sessions)) == 3
 
 
 def test_without_room_sessions_are_made_and_let_go():
-    sessions = Sessions(threads=1, cache_bytes=100)
+    sessions = Sessions(cache_bytes=100)
     layer = Layer()
     for key in ("", "", "model"):
         layer.run(sessions, key)
@@ -107,7 +116,7 @@ def test_without_room_sessions_are_made_and_let_go():
 
 
 def test_sessions_beyond_the_budget_go_the_oldest_first():
-    sessions = Sessions(threads=1, cache_bytes=1 << 20)
+    sessions = Sessions(cache_bytes=1 << 20)
     layer = Layer()
     for number in range(20):
         layer.run(sessions, f"model{number}")

@@ -1,6 +1,6 @@
 from itertools import pairwise
 
-from convserve_server.workers.ranges import Ranges
+from convserve.ranges import Ranges
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,4 +1,4 @@
-"""Sets of byte ranges: what of the arena is free, and what of that is warm."""
+"""Sets of byte ranges: what of some memory is free, and what of that is warm."""
 
 from __future__ import annotations
 

@@ -1,0 +1,155 @@
+"""Work that needs more memory than there is, in pieces that do not.
+
+Rows of the batch come first: they share nothing. A row that is still too large is cut into tiles
+along the one axis where the least is computed twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from convserve_server.planning.memory import working_bytes
+from convserve_server.planning.program import Advisor, Program, Work
+from convserve_server.planning.tiling.batches import even_ranges, rebatched, row_blocks
+from convserve_server.planning.tiling.grid import Grid, find_grid, tile_bytes
+from convserve_server.planning.tiling.pieces import Piece, Slice, Slices
+
+MAX_PIECES = 1 << 16
+
+
+@frozen
+class Split:
+    """Work in pieces, in order, and the most working memory that one of them needs.
+
+    No pieces: the work cannot be split so far, and `working_bytes` is the least that was reached.
+    """
+
+    pieces: tuple[Piece, ...]
+    working_bytes: int
+
+
+@frozen
+class _Tiling:
+    """A grid in `count` tiles, each of which needs `working_bytes`."""
+
+    grid: Grid
+    count: int
+    working_bytes: int
+
+    @property
+    def cost(self) -> int:
+        """Elements that are computed, the margins again in each tile."""
+        tile = self.grid.tile(self.count)
+        return self.count * sum(step.output.element_count for step in tile.steps)
+
+
+def split(work: Work, advisor: Advisor, budget_bytes: int) -> Split:
+    """The work in at most MAX_PIECES pieces whose working memory is within the budget.
+
+    Working memory is `working_bytes` of a piece's program, and for a tile its inputs and results
+    too. Results are those of the whole. Only integers that overflow may be refused for other
+    values: those of a piece instead of all, among them what is wrong in a tile and not kept.
+
+    Operations are never split: a gradient for a weight is a sum over everything, one for an input
+    names its whole shape, and signals choose their algorithm by the length of the whole.
+    """
+    needed = working_bytes(work, advisor)
+    if not isinstance(work, Program):
+        return Split((), needed)
+    if needed <= budget_bytes:
+        return Split((_row_piece(work, (0, _batch(work))),), needed)
+    by_rows = _split_rows(work, advisor, budget_bytes)
+    if by_rows.pieces:
+        return by_rows
+    tilings = _find_tilings(work, advisor, budget_bytes)
+    fitting = [tiling for tiling in tilings if tiling.working_bytes <= budget_bytes]
+    if not fitting:
+        reached = (by_rows.working_bytes, *(tiling.working_bytes for tiling in tilings))
+        return Split((), min(reached))
+    best = min(fitting, key=lambda tiling: tiling.cost)
+    return Split(_tile_pieces(best, _batch(work)), best.working_bytes)
+
+
+def row_pieces(work: Work, block_bytes: int) -> tuple[Piece, ...]:
+    """A batch as pieces of `row_blocks`; () for what has no rows, or is one block."""
+    if not isinstance(work, Program):
+        return ()
+    return tuple(_row_piece(work, rows) for rows in row_blocks(work, block_bytes))
+
+
+def _split_rows(program: Program, advisor: Advisor, budget_bytes: int) -> Split:
+    """The fewest pieces of whole rows."""
+    batch = _batch(program)
+
+    def bytes_of(count: int) -> int:
+        sizes = {batch // count, -(-batch // count)}
+        return max(working_bytes(rebatched(program, rows), advisor) for rows in sizes)
+
+    count = _fewest(bytes_of, budget_bytes, 1, min(max(1, batch), MAX_PIECES))
+    reached = bytes_of(count)
+    fits = reached <= budget_bytes
+    ranges = even_ranges(batch, count) if fits else ()
+    return Split(tuple(_row_piece(program, rows) for rows in ranges), reached)
+
+
+def _find_tilings(program: Program, advisor: Advisor, budget_bytes: int) -> list[_Tiling]:
+    """For each axis that can be cut, the fewest tiles of one row that fit, or the smallest ones."""
+    most = MAX_PIECES // max(1, _batch(program))
+    row, axes = rebatched(program, 1), range(2, len(program.inputs[0].shape))
+    grids = [find_grid(row, axis) for axis in axes] if most > 1 else []
+    return [
+        _choose_tiling(grid, advisor, budget_bytes, min(grid.most_tiles, most))
+        for grid in grids
+        if grid is not None
+    ]
+
+
+def _choose_tiling(grid: Grid, advisor: Advisor, budget_bytes: int, most: int) -> _Tiling:
+    def bytes_of(count: int) -> int:
+        return tile_bytes(grid.tile(count), advisor)
+
+    count = _fewest(bytes_of, budget_bytes, 2, most)
+    return _Tiling(grid, count, bytes_of(count))
+
+
+def _fewest(bytes_of: Callable[[int], int], budget_bytes: int, least: int, most: int) -> int:
+    """The fewest pieces, from `least` to `most`, that fit the budget; `most` if none do."""
+    while least < most:
+        middle = (least + most) // 2
+        if bytes_of(middle) <= budget_bytes:
+            most = middle
+        else:
+            least = middle + 1
+    return most
+
+
+def _row_piece(program: Program, rows: tuple[int, int]) -> Piece:
+    start, stop = rows
+    part = (Slice(0, start, stop),)
+    return Piece(
+        program=rebatched(program, stop - start),
+        inputs={spec.name: part for spec in program.inputs},
+        outputs=dict.fromkeys(program.outputs, part),
+        kept=dict.fromkeys(program.outputs, ()),
+    )
+
+
+def _tile_pieces(tiling: _Tiling, batch: int) -> tuple[Piece, ...]:
+    """The tiles of every row, one row after the other."""
+    tiles = tiling.grid.pieces(tiling.count)
+    return tuple(_in_row(tile, row) for row in range(batch) for tile in tiles)
+
+
+def _in_row(tile: Piece, row: int) -> Piece:
+    """A tile of one row, as a part of the batch."""
+
+    def place(parts: Mapping[str, Slices]) -> dict[str, Slices]:
+        return {name: (Slice(0, row, row + 1), *part) for name, part in parts.items()}
+
+    return Piece(tile.program, place(tile.inputs), place(tile.outputs), tile.kept)
+
+
+def _batch(program: Program) -> int:
+    return program.inputs[0].shape[0]

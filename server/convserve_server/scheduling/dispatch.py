@@ -1,0 +1,341 @@
+"""What runs where, together with what, and when: a pure machine. Events go in, commands come out.
+
+```
+Submit ──> queue ── first, a worker and memory are free ──> Start ──> Finished
+  │         │ ├── Cancel, drain                               └─────> WorkerDown
+  │         │ ├── deadline passes ──> Refuse(DeadlineExceededError)
+  │         │ └── displaced by a higher priority ┐
+  ├──> queue full ─────────────────────────────> Refuse(OverloadedError)
+  └──> never fits ─────> Refuse(TooLargeError)
+```
+
+It has no clock: `now`, in seconds that never go back, comes with the events.
+
+Order: higher priority first, then first come first served, with three exceptions. A line that waits
+for company lets others go, for a bounded time. A task that lacks memory is passed `MAX_PASSES`
+times at most; then nobody behind it starts, so that memory comes free for it. And a task goes along
+with an earlier one of its key.
+
+A job is sent ahead, to a worker that is still busy, if it is the first in order and cannot grow:
+then the worker need not wait for a message between two jobs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TypeAlias
+
+import attrs
+from convserve.errors import ConvserveError, OverloadedError
+
+from convserve_server.scheduling.admission import IllegalEventError
+from convserve_server.scheduling.backlog import Queue, Waiting
+from convserve_server.scheduling.batching import BatchLimits, Line
+from convserve_server.scheduling.batching import Task as Task  # what a driver submits
+from convserve_server.scheduling.refusals import overloaded, too_large, too_late
+
+MAX_PASSES = 8  # how many starts may pass a task that lacks memory
+JOBS_PER_WORKER = 2  # one that runs, and one sent ahead
+NEWEST_SHARE = 1 / 8  # what the newest job counts in the mean seconds per task
+FIRST_RETRY_SECONDS = 1.0  # what a caller is told to wait while nothing has finished
+MIN_RETRY_SECONDS = 0.1
+MAX_RETRY_SECONDS = 10.0
+
+
+# Not frozen: that makes each several times as slow to construct, and there are three a call.
+
+
+@attrs.define
+class Submit:
+    """Tasks may run from now on. Those that came together can start together."""
+
+    tasks: tuple[Task, ...]
+    now: float
+
+
+@attrs.define
+class Cancel:
+    """Nobody wants the task any more. Only what waits is concerned."""
+
+    id: int
+
+
+@attrs.define
+class Finished:
+    """A worker is done with a job, however it went."""
+
+    job_id: int
+    now: float
+
+
+@attrs.define
+class WorkerUp:
+    """A worker takes jobs from now on."""
+
+    worker: int
+    now: float
+
+
+@attrs.define
+class WorkerDown:
+    """A worker is lost, and its jobs with it."""
+
+    worker: int
+    now: float
+
+
+@attrs.define
+class Tick:
+    """It is as late as `Wake` asked for, or somebody looks at the clock."""
+
+    now: float
+
+
+@attrs.define
+class Start:
+    """Send the tasks as one job to the worker, in this order."""
+
+    job_id: int
+    worker: int
+    task_ids: tuple[int, ...]
+
+
+@attrs.define
+class Refuse:
+    """The task ends with this error."""
+
+    task_id: int
+    error: ConvserveError
+
+
+@attrs.define
+class Wake:
+    """Send a Tick then. It replaces the Wake before."""
+
+    at: float
+
+
+Event: TypeAlias = Submit | Cancel | Finished | WorkerUp | WorkerDown | Tick
+Command: TypeAlias = Start | Refuse | Wake
+
+
+@attrs.define(eq=False)
+class _Job:
+    """Tasks that run together. `line` is of their key, if they have one."""
+
+    worker: _Worker
+    line: Line | None
+    task_count: int
+    byte_count: int
+    working_bytes: int
+    started_at: float
+
+
+@attrs.define(eq=False)
+class _Worker:
+    number: int
+    jobs: dict[int, _Job] = attrs.field(factory=dict)
+    byte_count: int = 0
+
+    def load(self) -> tuple[int, int, int]:
+        """Sorts workers by their work, and else by number."""
+        return len(self.jobs), self.byte_count, self.number
+
+
+class Dispatcher:
+    """Hands tasks to workers, in batches where it helps. See the module for the rules.
+
+    At most `queue_limit` tasks wait. What has been started and not finished never needs more than
+    `working_budget_bytes`. A batch has at most `batch_rows` rows and `batch_bytes` bytes, unless a
+    single task has more; one row turns batching off. A task waits for company at most
+    `batch_wait_seconds`. After a batch was lost with its worker, tasks of its key run one by one
+    for `suspect_seconds`.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue_limit: int,
+        working_budget_bytes: int,
+        batch_rows: int,
+        batch_bytes: int,
+        batch_wait_seconds: float,
+        suspect_seconds: float = 60.0,
+    ) -> None:
+        self.queue_limit = queue_limit
+        self.working_budget_bytes = working_budget_bytes
+        self.suspect_seconds = suspect_seconds
+        limits = BatchLimits(batch_rows, batch_bytes, working_budget_bytes, batch_wait_seconds)
+        self._queue = Queue(limits, queue_limit)
+        self._workers: dict[int, _Worker] = {}
+        self._jobs: dict[int, _Job] = {}
+        self._job_ids = itertools.count(1)
+        self._free_bytes = working_budget_bytes
+        self._now = 0.0
+        self._wake_at = math.inf  # what the driver's timer is set to
+        self._finished_at = 0.0
+        self._seconds_per_task: float | None = None
+
+    @property
+    def queue_length(self) -> int:
+        """How many tasks wait."""
+        return len(self._queue)
+
+    @property
+    def working_bytes(self) -> int:
+        """What the jobs that have been started and not finished take in the workers."""
+        return self.working_budget_bytes - self._free_bytes
+
+    def handle(self, event: Event) -> list[Command]:
+        """What to do after an event, in this order. Raises IllegalEventError."""
+        commands: list[Command] = []
+        if not isinstance(event, Cancel):
+            self._advance(event.now, commands)
+        match event:
+            case Submit(tasks):
+                for task in tasks:
+                    self._check(event, task.id not in self._queue)
+                    self._submit(task, commands)
+            case Finished(job_id):
+                self._check(event, job_id in self._jobs)
+                self._finish(job_id)
+            case Cancel(id):
+                if id in self._queue:
+                    self._queue.remove(self._queue[id], self._now)
+            case WorkerUp(worker):
+                self._check(event, worker not in self._workers)
+                self._workers[worker] = _Worker(worker)
+            case WorkerDown(worker):
+                self._check(event, worker in self._workers)
+                self._lose(worker)
+            case Tick():
+                self._wake_at = math.inf
+        self._start_jobs(commands)
+        self._shorten_queue(commands)
+        self._set_timer(commands)
+        return commands
+
+    def refusal(self) -> ConvserveError | None:
+        """Why a task that came now would not be taken: as many wait as may, and no worker is free.
+
+        For whoever would spend something on a task before it comes.
+        """
+        if len(self._queue) < max(self.queue_limit, 1) or self._has_free_worker():
+            return None
+        return self._overloaded()
+
+    def drain(self) -> tuple[int, ...]:
+        """Empty the queue; returns the ids of the tasks that waited, in their order."""
+        ids = tuple(self._queue)
+        for task_id in ids:
+            self._queue.remove(self._queue[task_id], self._now)
+        return ids
+
+    def _advance(self, now: float, commands: list[Command]) -> None:
+        self._now = now
+        while self._queue.next_deadline <= now:
+            late = self._queue.pop_expired(now)
+            commands.append(Refuse(late.task.id, too_late(late.task, now - late.since, now)))
+        if self._queue.next_due <= now:
+            self._queue.end_waits(now, in_vain=self._has_free_worker())
+
+    def _submit(self, task: Task, commands: list[Command]) -> None:
+        if task.working_bytes > self.working_budget_bytes:
+            commands.append(Refuse(task.id, too_large(task, self.working_budget_bytes)))
+        elif task.deadline <= self._now:
+            commands.append(Refuse(task.id, too_late(task, 0.0, self._now)))
+        else:
+            self._queue.add(task, self._now)
+
+    def _finish(self, job_id: int) -> None:
+        job = self._jobs[job_id]
+        # A job sent ahead has run since the one before it; and workers finish side by side.
+        seconds = (self._now - max(job.started_at, self._finished_at)) / job.task_count
+        mean = self._seconds_per_task
+        self._seconds_per_task = seconds if mean is None else mean + (seconds - mean) * NEWEST_SHARE
+        self._finished_at = self._now
+        self._end(job_id)
+
+    def _lose(self, number: int) -> None:
+        for job_id, job in list(self._workers[number].jobs.items()):
+            if job.task_count > 1 and job.line is not None:
+                self._queue.suspect(job.line, self._now + self.suspect_seconds, self._now)
+            self._end(job_id)
+        del self._workers[number]
+
+    def _end(self, job_id: int) -> None:
+        job = self._jobs.pop(job_id)
+        del job.worker.jobs[job_id]
+        job.worker.byte_count -= job.byte_count
+        self._free_bytes += job.working_bytes
+        if job.line is not None:
+            self._queue.leave(job.line, job.task_count)
+
+    def _start_jobs(self, commands: list[Command]) -> None:
+        while self._workers and (leader := self._next_leader()):
+            worker = min(self._workers.values(), key=_Worker.load)
+            if len(worker.jobs) == JOBS_PER_WORKER:
+                return
+            if worker.jobs and self._queue.can_grow(leader, self._now):
+                return
+            commands.append(self._start(leader, worker))
+
+    def _next_leader(self) -> Waiting | None:
+        """The first that fits the free memory, if it may pass those before it that do not."""
+        for leader in self._queue.leaders(MAX_PASSES + 1):
+            if leader.task.working_bytes <= self._free_bytes:
+                return leader
+            if leader.passes >= MAX_PASSES:
+                return None
+        return None
+
+    def _start(self, leader: Waiting, worker: _Worker) -> Start:
+        self._count_passes(leader)
+        batch = self._queue.take_batch(leader, self._free_bytes, self._now)
+        tasks = [waiting.task for waiting in batch]
+        byte_count = sum(task.byte_count for task in tasks)
+        working_bytes = sum(task.working_bytes for task in tasks)
+        job_id = next(self._job_ids)
+        job = _Job(worker, leader.line, len(tasks), byte_count, working_bytes, self._now)
+        self._jobs[job_id] = worker.jobs[job_id] = job
+        worker.byte_count += byte_count
+        self._free_bytes -= working_bytes
+        return Start(job_id, worker.number, tuple(task.id for task in tasks))
+
+    def _count_passes(self, leader: Waiting) -> None:
+        for other in self._queue.leaders(MAX_PASSES):
+            if other is leader:
+                return
+            other.passes += 1
+
+    def _shorten_queue(self, commands: list[Command]) -> None:
+        """Refuse the last ones, if tasks that came could not be started and there is no room."""
+        while len(self._queue) > self.queue_limit:
+            last = self._queue.last
+            commands.append(Refuse(last.task.id, self._overloaded()))
+            self._queue.remove(last, self._now)
+
+    def _set_timer(self, commands: list[Command]) -> None:
+        due = self._queue.next_due
+        if due < self._wake_at and self._has_free_worker():
+            self._wake_at = due
+            commands.append(Wake(due))
+
+    def _has_free_worker(self) -> bool:
+        return any(not worker.jobs for worker in self._workers.values())
+
+    def _check(self, event: Event, legal: bool) -> None:
+        if not legal:
+            raise IllegalEventError(
+                f"{event} cannot happen now: tasks {list(self._queue)} wait, jobs "
+                f"{list(self._jobs)} run, and workers {list(self._workers)} are up"
+            )
+
+    def _overloaded(self) -> OverloadedError:
+        """The error of who has no place in the queue: it tells how long the queue takes."""
+        seconds = FIRST_RETRY_SECONDS
+        if self._seconds_per_task is not None:
+            seconds = self.queue_length * self._seconds_per_task
+        seconds = min(max(seconds, MIN_RETRY_SECONDS), MAX_RETRY_SECONDS)
+        return overloaded(self.queue_length - 1, self.queue_limit, seconds)

@@ -1,0 +1,99 @@
+"""Work as the workers get it: whole, in blocks of rows, or in pieces that fit their memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import field, frozen
+from convserve.errors import TooLargeError
+from convserve.tensors import Shape, TensorSpec
+
+from convserve_server.planning.memory import working_bytes
+from convserve_server.planning.program import Advisor, Program, Work, work_outputs
+from convserve_server.planning.tiling import Piece, Slices, row_pieces, split
+from convserve_server.workers.messages import Cut, Taken, encode_work
+
+# Inputs and results of a block of rows: computed while the next is received and the last is sent.
+BLOCK_BYTES = 16 << 20
+
+
+@frozen(kw_only=True)
+class EncodedPiece:
+    """A piece of work as `encode_work` made it, with `taken` and `kept` of `jobs.Job`.
+
+    It reads none but the first `read_rows` rows of the batch; when it is done, and the pieces
+    before it, the first `made_rows` rows of the results are there.
+    """
+
+    work: bytes
+    working_bytes: int
+    read_rows: int
+    made_rows: int
+    taken: Mapping[str, Taken] = field(factory=dict)
+    kept: Mapping[str, tuple[Cut, ...]] = field(factory=dict)
+
+
+def make_pieces(
+    work: Work, tensors: Sequence[TensorSpec], advisor: Advisor, budget_bytes: int
+) -> tuple[EncodedPiece, ...]:
+    """The work in order, each piece within the budget of working memory.
+
+    `tensors` are its inputs and results as they lie in memory. Raises TooLargeError if splitting
+    does not help.
+    """
+    shapes = {spec.name: spec.shape for spec in tensors}
+    needed = working_bytes(work, advisor)
+    if needed <= budget_bytes:
+        blocks = row_pieces(work, BLOCK_BYTES)
+        return _encode(blocks, needed, shapes) if blocks else (_whole(work, needed),)
+    found = split(work, advisor, budget_bytes)
+    if not found.pieces:
+        raise TooLargeError(
+            f"beside its tensors the work needs {needed} bytes, for intermediate results and "
+            f"working memory; split, it still needs {found.working_bytes}, and the worker has "
+            f"{budget_bytes}; make the tensors smaller",
+            metadata={
+                "planned_bytes": needed,
+                "split_bytes": found.working_bytes,
+                "limit_bytes": budget_bytes,
+            },
+        )
+    return _encode(found.pieces, found.working_bytes, shapes)
+
+
+def _whole(work: Work, needed: int) -> EncodedPiece:
+    rows = work_outputs(work)[0].shape[0] if isinstance(work, Program) else 1
+    return EncodedPiece(
+        work=encode_work(work), working_bytes=needed, read_rows=rows, made_rows=rows
+    )
+
+
+def _encode(
+    pieces: Sequence[Piece], needed: int, shapes: Mapping[str, Shape]
+) -> tuple[EncodedPiece, ...]:
+    works = {program: encode_work(program) for program in {piece.program for piece in pieces}}
+    rows = next(iter(shapes.values()))[0]
+    starts = [min(_rows(part, rows)[0] for part in piece.outputs.values()) for piece in pieces]
+    return tuple(
+        EncodedPiece(
+            work=works[piece.program],
+            working_bytes=needed,
+            read_rows=max(_rows(part, rows)[1] for part in piece.inputs.values()),
+            made_rows=min(starts[number + 1 :], default=rows),
+            taken={
+                name: Taken(shapes[name], _cuts(part))
+                for name, part in (*piece.inputs.items(), *piece.outputs.items())
+            },
+            kept={name: _cuts(part) for name, part in piece.kept.items() if part},
+        )
+        for number, piece in enumerate(pieces)
+    )
+
+
+def _rows(part: Slices, rows: int) -> tuple[int, int]:
+    """The rows of the batch that a part of a tensor is in."""
+    return next(((each.start, each.stop) for each in part if each.axis == 0), (0, rows))
+
+
+def _cuts(part: Slices) -> tuple[Cut, ...]:
+    return tuple(Cut(each.axis, each.start, each.stop) for each in part)

@@ -1,0 +1,71 @@
+"""What a worker is asked to do, and what it answered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+
+from attrs import field, frozen
+
+from convserve_server.planning.inputs import CHANNELS_FIRST
+from convserve_server.workers.arena import Placement
+from convserve_server.workers.memory import Owned
+from convserve_server.workers.messages import Cut, Part, Steps, Taken
+
+
+@frozen(eq=False, kw_only=True)
+class Job:
+    """One piece of work, as `encode_work` made it, on tensors that lie in shared memory.
+
+    `tensors` are the inputs and weights, `outputs` the results, with the specs in which their bytes
+    lie there: with `layout` "channels_last" the inputs and outputs are so, weights never. They are
+    in the order of `work_tensors` and `work_outputs`. For a piece of work, `taken` and `kept` are
+    as in `messages.Run`.
+
+    `key` is not empty for weights that stay in their places until `forget(key)`. Jobs of equal
+    `batch_key` may be computed as one batch of all their `rows`; None: this one alone. Its tensors
+    have `byte_count` bytes, and it takes `working_bytes` more in the worker. Of jobs that wait,
+    those of higher `priority` go first, and none begins after its `deadline` (the event loop's
+    time). `request_id` is what a fault of the engine is logged under.
+    """
+
+    work: bytes
+    tensors: tuple[Placement, ...]
+    outputs: tuple[Placement, ...]
+    taken: Mapping[str, Taken] = field(factory=dict)
+    kept: Mapping[str, tuple[Cut, ...]] = field(factory=dict)
+    key: str = ""
+    layout: str = CHANNELS_FIRST
+    batch_key: Hashable | None = None
+    rows: int = 1
+    byte_count: int = 0
+    working_bytes: int = 0
+    priority: int = 0
+    deadline: float = math.inf
+    request_id: str = ""
+
+    @property
+    def regions(self) -> set[Owned]:
+        """Where its tensors lie."""
+        return {placement.region for placement in (*self.tensors, *self.outputs)}
+
+    @property
+    def part(self) -> Part:
+        """What the worker is told of its tensors."""
+        places = (*self.tensors, *self.outputs)
+        segments = tuple(place.region.segment for place in places)
+        return Part(
+            self.rows,
+            tuple(place.address for place in places),
+            segments if any(segments) else (),
+        )
+
+
+@frozen
+class JobResult:
+    """What ran, how long it waited and how long the engine took (seconds), and in what batch."""
+
+    steps: Steps
+    queue_seconds: float
+    compute_seconds: float
+    batch_rows: int
