@@ -68,7 +68,7 @@ class Settings:
     model: tuple[ModelFolder, ...] = ()
     engine: str = "cpu"
     threads: int | None = None  # of all workers together: the usable cores
-    workers: int | None = None  # one for each CORES_PER_WORKER threads
+    workers: int | None = None  # one for each THREADS_PER_WORKER threads
     tensor_pool_bytes: int = field(factory=lambda: memory_limit_bytes() // 2)
     worker_memory_bytes: int = field(factory=lambda: memory_limit_bytes() // 2)
     lease_bytes: int | None = None  # a quarter of the pool

@@ -230,11 +230,14 @@ class RunService:
         departure = Departure(run.outputs, run.request.rows)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._receive(run, arrival, call))
+                receiving = group.create_task(self._receive(run, arrival, call))
                 group.create_task(departure.send(call))
                 jobs = run.jobs(call)
                 for piece in run.request.pieces:
-                    await arrival.until(run.needed_bytes(piece, there))
+                    if piece is run.request.pieces[-1]:
+                        await receiving  # bytes beyond the declared ones are an error
+                    else:
+                        await arrival.until(run.needed_bytes(piece, there))
                     call.end_stage("transfer")
                     # Only now: weights that have come are part of what calls are joined by.
                     result = await self._run(next(jobs), call)
