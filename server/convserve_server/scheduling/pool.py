@@ -195,16 +195,7 @@ class WorkerPool:
         loop = asyncio.get_running_loop()
         pending = Pending(next(self._ids), job, loop.create_future(), loop.time())
         self._waiting[pending.id] = pending
-        task = Task(
-            id=pending.id,
-            key=job.batch_key,
-            rows=job.rows,
-            byte_count=job.byte_count,
-            working_bytes=job.working_bytes,
-            priority=job.priority,
-            deadline=job.deadline,
-        )
-        self._gather(task, pending.queued_at)
+        self._gather(_task(pending), pending.queued_at)
         return pending
 
     def _gather(self, task: Task, now: float) -> None:
@@ -317,8 +308,23 @@ class WorkerPool:
     def worker_buried(self, worker: Worker, how: str) -> None:
         """See `Listener`."""
         queue = self._sent[worker.number]
+        if queue and not self._is_stopping:
+            queue.popleft().lose(partial(died, how))
         while queue:
-            queue.popleft().lose(stopping if self._is_stopping else partial(died, how))
+            self._take_back(queue.popleft())
+
+    def _take_back(self, sent: Sent) -> None:
+        """What was sent ahead has not begun: it waits again, unless nobody can take it."""
+        if self._is_stopping or not sent.pendings:
+            sent.lose(stopping)
+            return
+        for pending in sent.pendings:
+            if pending.outcome.cancelled():
+                pending.end()
+            else:
+                self._waiting[pending.id] = pending
+                self._arrived.append(_task(pending))
+        self._submit_arrived()
 
     def worker_unable(self, worker: Worker) -> None:
         """See `Listener`."""
@@ -369,3 +375,17 @@ class WorkerPool:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _task(pending: Pending) -> Task:
+    """What the dispatcher is told of a job."""
+    job = pending.job
+    return Task(
+        id=pending.id,
+        key=job.batch_key,
+        rows=job.rows,
+        byte_count=job.byte_count,
+        working_bytes=job.working_bytes,
+        priority=job.priority,
+        deadline=job.deadline,
+    )
