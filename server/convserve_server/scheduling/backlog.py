@@ -201,7 +201,7 @@ class Queue:
         if line is None or line.is_alone(now):
             return batch
         task = leader.task
-        rows = self._limits.rows - task.batch_rows
+        rows = line.most_rows(self._limits) - task.batch_rows
         byte_count = self._limits.byte_count - task.byte_count
         free_bytes -= task.working_bytes
         for place in line.places[1:]:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
+from collections import deque
 from collections.abc import Hashable
+from functools import partial
 from operator import itemgetter
 from typing import TypeAlias
 
 import attrs
 from attrs import frozen
 
-NEWEST_SHARE = 1 / 8  # what the newest arrival counts in the mean of how many are around
+NEWEST_SHARE = 1 / 8  # what the newest counts in a mean
+BATCH_SECONDS = 0.05  # a batch that takes longer saves nothing more, and others wait for it
+PACES = 3
 
 Place: TypeAlias = tuple[int, int, int]  # (-priority, number of arrival, task id): sorts as a queue
 Alarm: TypeAlias = tuple[float, int]  # (time, task id)
@@ -58,7 +62,8 @@ class BatchLimits:
 class Line:
     """The tasks of one key: those that wait, and how many run.
 
-    `around` is the mean number of others of the key that an arriving task meets.
+    `around` is the mean number of others of the key that an arriving task meets, `paces` are the
+    seconds per row of its last jobs.
     """
 
     key: Hashable
@@ -68,6 +73,7 @@ class Line:
     working_bytes: int = 0
     running: int = 0
     around: float = 0.0
+    paces: deque[float] = attrs.field(factory=partial(deque, maxlen=PACES))
     target: int = 1
     due: float = math.inf
     suspect_until: float = -math.inf
@@ -102,6 +108,19 @@ class Line:
         self.around += (others - self.around) * NEWEST_SHARE
         self.target = max(1, int(self.around / 2 + 0.5)) if others else 1
 
+    def learn_pace(self, seconds: float, rows: int) -> None:
+        """A job of so many rows took so long."""
+        self.paces.append(seconds / rows)
+
+    def most_rows(self, limits: BatchLimits) -> int:
+        """The rows of a batch at most, so that it takes about BATCH_SECONDS; one has more alone.
+
+        The best pace of late counts: a first job, or one that was held up, tells nothing.
+        """
+        if len(self.paces) < PACES or min(self.paces) * limits.rows <= BATCH_SECONDS:
+            return limits.rows
+        return max(1, int(BATCH_SECONDS / min(self.paces)))
+
     def is_alone(self, now: float) -> bool:
         """Whether its tasks must run one by one: a batch of them was lost with its worker."""
         return now < self.suspect_until
@@ -109,7 +128,7 @@ class Line:
     def is_full(self, limits: BatchLimits) -> bool:
         """Whether the batch at its beginning cannot grow."""
         return (
-            self.rows >= limits.rows
+            self.rows >= self.most_rows(limits)
             or self.byte_count >= limits.byte_count
             or self.working_bytes >= limits.working_bytes
         )

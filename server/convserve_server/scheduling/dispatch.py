@@ -127,6 +127,7 @@ class _Job:
     worker: _Worker
     line: Line | None
     task_count: int
+    row_count: int
     byte_count: int
     working_bytes: int
     started_at: float
@@ -137,6 +138,7 @@ class _Worker:
     number: int
     jobs: dict[int, _Job] = attrs.field(factory=dict)
     byte_count: int = 0
+    finished_at: float = -math.inf
 
     def load(self) -> tuple[int, int, int]:
         """Sorts workers by their work, and else by number."""
@@ -174,7 +176,6 @@ class Dispatcher:
         self._free_bytes = working_budget_bytes
         self._now = 0.0
         self._wake_at = math.inf  # what the driver's timer is set to
-        self._finished_at = 0.0
         self._seconds_per_task: float | None = None
 
     @property
@@ -250,12 +251,18 @@ class Dispatcher:
 
     def _finish(self, job_id: int) -> None:
         job = self._jobs[job_id]
-        # A job sent ahead has run since the one before it; and workers finish side by side.
-        seconds = (self._now - max(job.started_at, self._finished_at)) / job.task_count
+        # A job sent ahead has run since the one before it.
+        seconds = self._now - max(job.started_at, job.worker.finished_at)
+        job.worker.finished_at = self._now
+        if job.line is not None:
+            job.line.learn_pace(seconds, job.row_count)
+        self._learn_pace(seconds / job.task_count / len(self._workers))
+        self._end(job_id)
+
+    def _learn_pace(self, seconds: float) -> None:
+        """The seconds per task of late; workers finish side by side."""
         mean = self._seconds_per_task
         self._seconds_per_task = seconds if mean is None else mean + (seconds - mean) * NEWEST_SHARE
-        self._finished_at = self._now
-        self._end(job_id)
 
     def _lose(self, number: int) -> None:
         for job_id, job in list(self._workers[number].jobs.items()):
@@ -294,10 +301,11 @@ class Dispatcher:
         self._count_passes(leader)
         batch = self._queue.take_batch(leader, self._free_bytes, self._now)
         tasks = [waiting.task for waiting in batch]
+        row_count = sum(task.batch_rows for task in tasks)
         byte_count = sum(task.byte_count for task in tasks)
         working_bytes = sum(task.working_bytes for task in tasks)
         job_id = next(self._job_ids)
-        job = _Job(worker, leader.line, len(tasks), byte_count, working_bytes, self._now)
+        job = _Job(worker, leader.line, len(tasks), row_count, byte_count, working_bytes, self._now)
         self._jobs[job_id] = worker.jobs[job_id] = job
         worker.byte_count += byte_count
         self._free_bytes -= working_bytes

@@ -2,6 +2,7 @@ import pytest
 from convserve.errors import DeadlineExceededError, OverloadedError, TooLargeError
 from convserve_server.scheduling import backlog
 from convserve_server.scheduling.admission import IllegalEventError
+from convserve_server.scheduling.batching import BATCH_SECONDS
 from convserve_server.scheduling.dispatch import (
     MAX_PASSES,
     Cancel,
@@ -506,3 +507,43 @@ def test_an_illegal_event_tells_the_story(event):
     submit(dispatcher, task(1), task(2))
     with pytest.raises(IllegalEventError, match=r"tasks \[2\] wait, jobs \[1\] run, and workers"):
         dispatcher.handle(event)
+
+
+# Batches that take too long
+
+
+def run_alone(dispatcher, task_id, seconds, *, now):
+    """A task that is there alone and takes so long; returns when it has finished."""
+    (start,) = submit(dispatcher, task(task_id), now=now)
+    tell(dispatcher, Finished(start.job_id, now + seconds))
+    return now + seconds
+
+
+def ahead_of(dispatcher, count, *, now):
+    """The tasks that are sent ahead, as a full batch, behind one that runs; `count` come."""
+    submit(dispatcher, task(10), now=now)
+    ids = range(11, 11 + count)
+    (start,) = submit(dispatcher, *(task(task_id) for task_id in ids), now=now)
+    return start.task_ids
+
+
+def test_a_batch_holds_no_more_rows_than_the_pace_of_late_allows():
+    dispatcher = new_dispatcher(0)
+    now = 0.0
+    for task_id in range(1, 4):
+        now = run_alone(dispatcher, task_id, BATCH_SECONDS / 2, now=now)
+    assert ahead_of(dispatcher, 4, now=now) == (11, 12)
+
+
+def test_jobs_that_were_held_up_do_not_make_batches_smaller():
+    dispatcher = new_dispatcher(0)
+    now = 0.0
+    for task_id, seconds in ((1, 100.0), (2, 100.0), (3, 0.0)):
+        now = run_alone(dispatcher, task_id, seconds, now=now)
+    assert ahead_of(dispatcher, 4, now=now) == (11, 12, 13, 14)
+
+
+def test_the_first_jobs_tell_nothing_of_the_pace():
+    dispatcher = new_dispatcher(0)
+    now = run_alone(dispatcher, 1, 100.0, now=0.0)
+    assert ahead_of(dispatcher, 4, now=now) == (11, 12, 13, 14)
