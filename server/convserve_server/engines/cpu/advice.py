@@ -19,13 +19,13 @@ from convserve_server.planning.program import Advice, OperationStep, Step
 _FLOAT32_OPERANDS = {
     "bool", "int8", "uint8", "int16", "uint16", "float16", "bfloat16", "float32",
 }  # fmt: skip
-FFT_ALGORITHMS = ("fft", "overlap_add")
+FFT_ALGORITHMS = ("fft", "overlap_save")
 _FLOAT32_RESULTS = {"float16", "bfloat16", "float32"}
 _NOT_COUNTED = "what else it needs is managed by ONNX Runtime (not counted)"
 _CAVEATS = {
     "onnxruntime": "what ONNX Runtime needs for itself is not counted in the peak",
     "fft": "the memory of FFTs is estimated",
-    "overlap_add": "the memory of FFTs is estimated",
+    "overlap_save": "the memory of FFTs is estimated",
 }
 
 # ONNX Runtime's transposed convolution makes the columns of a whole sample at once.
@@ -55,7 +55,7 @@ class CpuAdvisor:
             return self._choose_signal(step, step.operation, fft)
         if fft and isinstance(step.layer, layers.Conv) and _is_signal(step, step.layer):
             kind = signal_dtype(step.output.dtype)
-            return _choose_fft(kind, step.inputs[0].shape[2:], step.layer.kernel_size)
+            return self._choose_fft(kind, step.inputs[0].shape[2:], step.layer.kernel_size)
         if _runs_in_float32(step):
             return self._choose_float32(step)
         return self._choose_other(step)
@@ -121,9 +121,9 @@ class CpuAdvisor:
         floating = dtype_of(kind).kind in "fc"
         taps = f"{math.prod(short)} taps in {kind}"
         if operation.method == "fft" and kind != "bool":
-            return _choose_fft(kind if floating else "float64", long, short, asked=True)
+            return self._choose_fft(kind if floating else "float64", long, short, asked=True)
         if operation.method == "auto" and fft and floating and fft_pays(kind, long, short):
-            return _choose_fft(kind, long, short)
+            return self._choose_fft(kind, long, short)
         if len(long) > MAX_SPATIAL_RANK:
             return Advice("reference", "numpy", 0, f"rank {len(long)}: one NumPy pass per tap")
         if kind == "float32":
@@ -134,6 +134,20 @@ class CpuAdvisor:
         depth = math.prod(short) * size
         columns = workspace.block_bytes((1, *step.output.shape), depth, self._threads)
         return Advice("cpu", "im2col", columns, f"{taps}: the direct sum, as a product by BLAS")
+
+    def _choose_fft(self, dtype: str, long: Ints, short: Ints, *, asked: bool = False) -> Advice:
+        reason = f"{math.prod(short)} taps in {dtype}: " + (
+            "an FFT, as method='fft' asks"
+            if asked
+            else "above the measured crossover, so an FFT; the direct sum if a value is not finite"
+        )
+        algorithm = fft_algorithm(long, short)
+        size = (
+            workspace.overlap_bytes(dtype, long[0], short[0], self._threads)
+            if algorithm == "overlap_save"
+            else workspace.fft_bytes(dtype, long, short)
+        )
+        return Advice("cpu", algorithm, size, f"{reason}; memory is estimated")
 
 
 def signal_dtype(dtype: str) -> str:
@@ -151,16 +165,6 @@ def _is_uniform(step: Step) -> bool:
     """Whether all tensors have one floating type, so that BLAS takes them as they are."""
     types = {spec.dtype for spec in (*step.inputs, *step.parameters, step.output)}
     return len(types) == 1 and dtype_of(step.output.dtype).kind in "fc"
-
-
-def _choose_fft(dtype: str, long: Ints, short: Ints, *, asked: bool = False) -> Advice:
-    reason = f"{math.prod(short)} taps in {dtype}: " + (
-        "an FFT, as method='fft' asks"
-        if asked
-        else "above the measured crossover, so an FFT; the direct sum if a value is not finite"
-    )
-    size = workspace.fft_bytes(dtype, long, short)
-    return Advice("cpu", fft_algorithm(long, short), size, f"{reason}; memory is estimated")
 
 
 def _is_signal(step: Step, layer: layers.Conv) -> bool:

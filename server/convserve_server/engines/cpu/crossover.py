@@ -35,8 +35,8 @@ _TABLE = _load()
 
 
 def fft_algorithm(long: Ints, short: Ints) -> str:
-    """`overlap_add` in one dimension where one signal is much longer, else `fft`."""
-    return "overlap_add" if len(long) == 1 and long[0] >= OVERLAP * short[0] else "fft"
+    """`overlap_save` in one dimension where one signal is much longer, else `fft`."""
+    return "overlap_save" if len(long) == 1 and long[0] >= OVERLAP * short[0] else "fft"
 
 
 def fft_pays(dtype: str, long: Ints, short: Ints) -> bool:

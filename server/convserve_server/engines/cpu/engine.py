@@ -125,7 +125,7 @@ class CpuEngine:
             return False
         for sample, place in zip(samples, out[:, 0], strict=True):
             added = bias[0].item() if bias else 0
-            signals.convolve_by_fft(sample, algorithm, self._threads, place, added)
+            signals.convolve_by_fft(sample, algorithm, self._team, place, added)
         return True
 
     def _run_operation(
@@ -138,8 +138,8 @@ class CpuEngine:
         pair = signals.read_signals(step, first, second)
         advice = self._advisor.advise(step, fft=signals.survives_fft(pair))
         match advice.algorithm:
-            case "fft" | "overlap_add" as algorithm:
-                signals.convolve_by_fft(pair, algorithm, self._threads, out)
+            case "fft" | "overlap_save" as algorithm:
+                signals.convolve_by_fft(pair, algorithm, self._team, out)
             case "onnxruntime":
                 layer, x, weight = signals.as_layer(pair, step.output)
                 values = {layer.inputs[0].name: x, layer.parameters[0].name: weight}

@@ -6,6 +6,8 @@ correlation `v` reversed and conjugated. `start` is where that part begins, per 
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import scipy.fft
 import scipy.signal
@@ -17,10 +19,13 @@ from convserve.tensors import Array, TensorSpec, dtype_of
 
 from convserve_server.engines.cpu import columns
 from convserve_server.engines.cpu.advice import signal_dtype
+from convserve_server.engines.cpu.overlap import overlap_save
 from convserve_server.engines.cpu.steps import exact_type
 from convserve_server.engines.cpu.team import Team
 from convserve_server.engines.cpu.windows import Geometry, pairs
 from convserve_server.planning.program import OperationStep, Step
+
+Index: TypeAlias = tuple[slice, ...]
 
 
 @frozen(eq=False)
@@ -74,23 +79,30 @@ def survives_fft(signals: Signals) -> bool:
 
 
 def convolve_by_fft(
-    signals: Signals, algorithm: str, threads: int, out: Array, added: complex = 0
+    signals: Signals, algorithm: str, team: Team, out: Array, added: complex = 0
 ) -> None:
     """Fill `out` by an FFT, plus the number `added`. Integers go through float64, rounded."""
     long, short = signals.long, signals.short
     exact = long.dtype.kind in "iu"
     if exact:
         long, short = long.astype(np.float64), short.astype(np.float64)
-    convolve = scipy.signal.oaconvolve if algorithm == "overlap_add" else scipy.signal.fftconvolve
-    with scipy.fft.set_workers(threads):
-        full = convolve(long, short)
-    _copy_part(np.around(full).astype(np.int64) if exact else full, signals.start, out, added)
+    if algorithm == "overlap_save":
+        source, place = _parts((long.size + short.size - 1,), signals.start, out.shape)
+        part = np.empty(out[place].shape, long.dtype)
+        overlap_save(long, short, source[0].start, part, team)
+    else:
+        with scipy.fft.set_workers(team.threads):
+            full = scipy.signal.fftconvolve(long, short)
+        source, place = _parts(full.shape, signals.start, out.shape)
+        part = full[source]
+    _put(np.around(part).astype(np.int64) if exact else part, place, out, added)
 
 
 def convolve_directly(signals: Signals, out: Array) -> None:
     """Fill `out` (one axis) by NumPy's direct sum; integers wrap around."""
     full = np.convolve(signals.long, signals.short)
-    _copy_part(full, signals.start, out)
+    source, place = _parts(full.shape, signals.start, out.shape)
+    _put(full[source], place, out)
 
 
 def convolve_by_columns(signals: Signals, out: Array, team: Team) -> None:
@@ -136,20 +148,24 @@ def as_layer(signals: Signals, output: TensorSpec) -> tuple[Step, Array, Array]:
     return step, x, kernel
 
 
-def _copy_part(full: Array, start: Ints, out: Array, added: complex = 0) -> None:
-    """The part of `full` from `start` on, zeros where it lies beyond the ends, plus `added`."""
+def _parts(full: Ints, start: Ints, wanted: Ints) -> tuple[Index, Index]:
+    """What of the full convolution is wanted from `start` on, and where that goes."""
     source, place = [], []
-    for first, size, count in zip(start, full.shape, out.shape, strict=True):
+    for first, size, count in zip(start, full, wanted, strict=True):
         low, high = max(0, first), min(size, first + count)
         source.append(slice(low, max(low, high)))
         place.append(slice(low - first, max(low, high) - first))
-    if out[tuple(place)].size < out.size:
+    return tuple(source), tuple(place)
+
+
+def _put(part: Array, place: Index, out: Array, added: complex = 0) -> None:
+    """Fill `out`: the part at its place, zeros around it, plus `added`."""
+    if part.size < out.size:
         out[...] = added
-    part = full[tuple(source)]
     if added:
-        part += full.dtype.type(added)
+        part += part.dtype.type(added)
     with np.errstate(over="ignore"):  # float16 overflows to infinity: that is its rounding
-        out[tuple(place)] = part
+        out[place] = part
 
 
 def _peak(array: Array) -> float:

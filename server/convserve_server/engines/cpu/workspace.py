@@ -9,6 +9,7 @@ from convserve.layers.fields import Ints
 from convserve.operations import ConvInputGradient, ConvWeightGradient
 from convserve.tensors import TensorSpec, dtype_of
 
+from convserve_server.engines.cpu.blocks import block_length, group_size
 from convserve_server.engines.cpu.windows import RUN_BYTES, block_counts, pairs
 from convserve_server.planning.program import OperationStep, Step
 
@@ -89,6 +90,13 @@ def fft_bytes(dtype: str, long: Ints, short: Ints) -> int:
     """A padded copy, the spectra and the full result: an estimate (16M float32 took 5.5 times)."""
     points = math.prod(n + m - 1 for n, m in zip(long, short, strict=True))
     return 6 * points * dtype_of(dtype).itemsize
+
+
+def overlap_bytes(dtype: str, long: int, short: int, threads: int) -> int:
+    """The result, and each thread's blocks, their spectra and what comes of them."""
+    block = block_length(short, long + short - 1)
+    samples = long + short + block + 3 * threads * group_size(block) * block
+    return samples * dtype_of(dtype).itemsize
 
 
 def float32_bytes(step: Step) -> int:

@@ -46,13 +46,13 @@ LAYERS = {
 }
 EXPECTED = {
     "float32": {
-        "long": "overlap_add",
+        "long": "overlap_save",
         "output_padding": "im2col",
         **dict.fromkeys(("conv", "pointwise", "reflect", "transposed", "dense"), "onnxruntime"),
         **dict.fromkeys(("max_pool", "avg_pool", "relu"), "onnxruntime"),
     },
     "float64": {
-        "long": "overlap_add",
+        "long": "overlap_save",
         "pointwise": "matmul",
         "dense": "matmul",
         **dict.fromkeys(("conv", "reflect", "transposed", "output_padding"), "im2col"),
