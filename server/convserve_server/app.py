@@ -281,7 +281,13 @@ async def _open_handover(settings: Settings, stack: AsyncExitStack) -> Handover 
     if path is None or not settings.max_lease_bytes:
         return None
     stack.enter_context(_socket_file(path))
-    return await stack.enter_async_context(Handover(path))
+    try:
+        return await stack.enter_async_context(Handover(path))
+    except OSError as error:
+        raise StartError(
+            f"memory cannot be shared on unix:{path}: {error.strerror}; choose another socket with "
+            "--listen, or share none with --lease-bytes 0"
+        ) from None
 
 
 async def _load_models(settings: Settings, models: ModelStore, tensors: TensorStore) -> None:

@@ -217,14 +217,15 @@ class Dispatcher:
         self._set_timer(commands)
         return commands
 
-    def refusal(self) -> ConvserveError | None:
-        """Why a task that came now would not be taken: as many wait as may, and no worker is free.
+    def refusal(self, priority: int = 0) -> ConvserveError | None:
+        """Why a task that came now would not be taken: nobody of less priority would make room.
 
         For whoever would spend something on a task before it comes.
         """
-        if len(self._queue) < max(self.queue_limit, 1) or self._has_free_worker():
+        waiting = len(self._queue)
+        if waiting < max(self.queue_limit, 1) or self._has_free_worker():
             return None
-        return self._overloaded()
+        return None if priority > self._queue.last.task.priority else self._overloaded(waiting)
 
     def drain(self) -> tuple[int, ...]:
         """Empty the queue; returns the ids of the tasks that waited, in their order."""
@@ -321,7 +322,7 @@ class Dispatcher:
         """Refuse the last ones, if tasks that came could not be started and there is no room."""
         while len(self._queue) > self.queue_limit:
             last = self._queue.last
-            commands.append(Refuse(last.task.id, self._overloaded()))
+            commands.append(Refuse(last.task.id, self._overloaded(len(self._queue) - 1)))
             self._queue.remove(last, self._now)
 
     def _set_timer(self, commands: list[Command]) -> None:
@@ -340,10 +341,10 @@ class Dispatcher:
                 f"{list(self._jobs)} run, and workers {list(self._workers)} are up"
             )
 
-    def _overloaded(self) -> OverloadedError:
+    def _overloaded(self, waiting: int) -> OverloadedError:
         """The error of who has no place in the queue: it tells how long the queue takes."""
         seconds = FIRST_RETRY_SECONDS
         if self._seconds_per_task is not None:
-            seconds = self.queue_length * self._seconds_per_task
+            seconds = (waiting + 1) * self._seconds_per_task
         seconds = min(max(seconds, MIN_RETRY_SECONDS), MAX_RETRY_SECONDS)
-        return overloaded(self.queue_length - 1, self.queue_limit, seconds)
+        return overloaded(waiting, self.queue_limit, seconds)

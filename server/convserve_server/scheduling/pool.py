@@ -127,15 +127,20 @@ class WorkerPool:
 
     async def start(self) -> None:
         """Start every child. Raises WorkerDiedError if one cannot start."""
-        await asyncio.gather(*(worker.start() for worker in self._workers))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for worker in self._workers:
+                    group.create_task(worker.start())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def stop(self) -> None:
         """Take no more jobs and end the children. What has not ended fails with DrainingError."""
         self._is_stopping = True
+        self._fail_waiting(stopping)  # before a worker ends, and makes room for what waits
         await asyncio.gather(
             *(worker.stop(kill=bool(self._sent[worker.number])) for worker in self._workers)
         )
-        self._fail_waiting(stopping)
         if self._wake is not None:
             self._wake.cancel()
 
@@ -171,13 +176,13 @@ class WorkerPool:
         for worker in self._workers:
             worker.detach(segment)
 
-    def check_open(self) -> None:
-        """Raise what would keep a job from waiting for its turn.
+    def check_open(self, priority: int = 0) -> None:
+        """Raise what would keep a job of this priority from waiting for its turn.
 
         DrainingError, WorkerDiedError if no child can be started, OverloadedError if too many wait.
         """
         self._check_able()
-        error = self._dispatcher.refusal()
+        error = self._dispatcher.refusal(priority)
         if error is not None:
             raise error
 

@@ -75,7 +75,8 @@ class Call:
         self._context = context
         self._timeout = timeout
         self.deadline = timeout.when() or math.inf
-        self._pauses: dict[str, float] = {}  # what it waits for, and until when
+        self._pauses: dict[str, float] = {}  # what it waits for, and since when
+        self._moved_at = 0.0  # when a message last came or went
         self._watch: asyncio.TimerHandle | None = None
         self._stall_seconds = stall_seconds
 
@@ -144,7 +145,7 @@ class Call:
     async def _patiently(self, what: str, operation: Awaitable[Any]) -> Any:
         """Wait for the caller, but not for longer than a pause may last."""
         loop = asyncio.get_running_loop()
-        self._pauses[what] = loop.time() + self._stall_seconds
+        self._pauses[what] = loop.time()
         if self._watch is None:  # one timer for all messages: one for each would cost more than it
             self._watch = loop.call_later(self._stall_seconds, self._check_pauses)
         # gRPC keeps the message of an operation whose awaiter is cancelled, for ever: so none is.
@@ -156,14 +157,14 @@ class Call:
             raise CallCancelledError("the caller has gone") from None
         finally:
             del self._pauses[what]
+            self._moved_at = loop.time()
 
     def _check_pauses(self) -> None:
         loop = asyncio.get_running_loop()
-        what, end = min(
-            self._pauses.items(),
-            key=lambda pause: pause[1],
-            default=("", loop.time() + self._stall_seconds),
+        what, since = min(
+            self._pauses.items(), key=lambda pause: pause[1], default=("", loop.time())
         )
+        end = max(since, self._moved_at) + self._stall_seconds
         if loop.time() < end:
             self._watch = loop.call_at(end, self._check_pauses)
             return

@@ -293,7 +293,7 @@ def _model_options(header: pb2.RunHeader, options: RunOptions, model: Model) -> 
     if not header.HasField("options"):
         return model.options
     as_loaded = evolve(model.options, priority=options.priority)  # which is each caller's own
-    if options != as_loaded:
+    if options not in (as_loaded, RunOptions(priority=options.priority)):
         raise InvalidArgumentError(
             f"model {model.id} runs as it was loaded, with {model.options}; leave the options out",
             field="options",

@@ -92,6 +92,8 @@ class Run:
         if not request.sample_work or len(request.pieces) > 1:
             return None
         weights = [self.tensors[position] for position in request.weights]
+        if any(weight.region.segment for weight in weights):
+            return None  # their caller may change them after they were compared
         if sum(weight.spec.byte_count for weight in weights) > MAX_COMPARED_BYTES:
             return None
         values = tuple(bytes(weight.view()) for weight in weights)
@@ -129,7 +131,7 @@ class RunService:
         with self._model_of(header, message) as model:
             request = await self._read(header, message, model)
             call.end_stage("decode")
-            self._pool.check_open()
+            self._pool.check_open(request.options.priority)
             with (
                 self._stored(request) as there,
                 await self._reserve(_pool_bytes(request, there), call) as region,
@@ -148,7 +150,7 @@ class RunService:
             shared = NOTHING_SHARED if leased is None else _shared(request, *leased)
             self._check_inline(request, shared, message.data)
             call.end_stage("decode")
-            self._pool.check_open()
+            self._pool.check_open(request.options.priority)
             with (
                 self._stored(request, shared) as there,
                 await self._reserve(_pool_bytes(request, there), call) as region,

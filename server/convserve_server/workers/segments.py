@@ -103,5 +103,7 @@ class Segments:
         number, byte_count = _HEAD.unpack(head)
         try:
             self._mappings[number] = mmap.mmap(descriptors[0], byte_count)
+        except OSError as error:  # it does not come again: only another process can have it
+            raise SystemExit(f"a segment cannot be mapped: {error.strerror}") from error
         finally:
             os.close(descriptors[0])  # the mapping has its own
