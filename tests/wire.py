@@ -14,7 +14,7 @@ from convserve.codec import network_to_message
 from convserve.errors import ConvserveError, from_status
 from convserve.layers import Layer
 from convserve.networks import Network
-from convserve.services import METHODS
+from convserve.services import METHODS, arity_of
 from convserve.tensors import (
     Array,
     array_over,
@@ -48,12 +48,7 @@ def method(channel: grpc.Channel, name: str, *, raw: bool = False) -> Any:
 
 def arity(channel: grpc.Channel, client_streaming: bool, server_streaming: bool) -> Any:
     """The channel's factory of calls that stream so."""
-    name = f"{_word(client_streaming)}_{_word(server_streaming)}"
-    return getattr(channel, name)
-
-
-def _word(streaming: bool) -> str:
-    return "stream" if streaming else "unary"
+    return getattr(channel, arity_of(client_streaming, server_streaming))
 
 
 def call(channel: grpc.Channel, name: str, *messages: Any, raw: bool = False) -> list[Any]:

@@ -14,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
 from convserve.plans import CallRecord
 
 from convserve_client import _networks, _operations, _signals
+from convserve_client._endpoint import Endpoint
 from convserve_client._flows import Flow
 from convserve_client._local import LocalServer
 from convserve_client._results import Out
@@ -21,7 +22,7 @@ from convserve_client._retries import Policy
 from convserve_client._run import Inputs
 from convserve_client._session import Session
 from convserve_client._shared import leases_at
-from convserve_client._transport import AsyncTransport, Endpoint, Transport
+from convserve_client._transport import AsyncTransport, Transport
 
 P = ParamSpec("P")
 T = TypeVar("T")

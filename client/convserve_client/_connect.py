@@ -7,9 +7,9 @@ from convserve.plans import RunOptions
 from convserve_client._checks import check_count, check_integer, check_seconds
 from convserve_client._client import AsyncClient, Client
 from convserve_client._config import TLSLike, as_tls, check_address, check_token
+from convserve_client._endpoint import Endpoint
 from convserve_client._local import LocalServer
 from convserve_client._retries import Policy
-from convserve_client._transport import Endpoint
 
 TIMEOUT_SECONDS = 60.0
 

@@ -107,8 +107,8 @@ class Repeats:
             digests = yield from hash_tensors(tensors, names)
         if last is None or (last and last != digests):
             digests = None
+        self._last.pop(key, None)  # another thread may have dropped it meanwhile
         self._last[key] = digests
-        self._last.move_to_end(key)
         if len(self._last) > KEPT:
             self._last.popitem(last=False)
         return digests or ()

@@ -24,7 +24,7 @@ from convserve_client._memory import SharedMemory
 LEAVE_SECONDS = 1.0  # it takes well below a millisecond
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
-# The memory that blocking clients have, and what tells that its stream has ended.
+# The memory that clients have, and what tells that a blocking one's stream has ended.
 _lent: weakref.WeakKeyDictionary[SharedMemory, threading.Event] = weakref.WeakKeyDictionary()
 
 
@@ -60,20 +60,28 @@ def lease(
 
 async def lease_async(call: Callable[[], Any], byte_count: int, seconds: float) -> SharedMemory:
     """`lease` by an awaiting Lease rpc."""
-    stream = call()
+    loop, stream = asyncio.get_running_loop(), call()
+
+    def end() -> None:
+        with suppress(RuntimeError):  # the loop has closed, and the stream with it
+            loop.call_soon_threadsafe(stream.cancel)
+
     try:
         async with asyncio.timeout(seconds):
             with suppress(asyncio.InvalidStateError):  # it has failed already: `read` tells why
                 await stream.write(pb2.LeaseRequest(byte_count=byte_count))
             answer = await stream.read()
-            memory = SharedMemory(*await asyncio.to_thread(_taken, answer, seconds), stream.cancel)
+            memory = SharedMemory(*await asyncio.to_thread(_taken, answer, seconds), end)
     except TimeoutError:
         stream.cancel()
         raise DeadlineExceededError(f"no memory was shared within {seconds:g} s") from None
     except BaseException:
         stream.cancel()
         raise
-    stream.add_done_callback(_closer(memory, threading.Event()))
+    done = threading.Event()
+    done.set()  # nobody can wait for the stream's end in the thread of its loop
+    stream.add_done_callback(_closer(memory, done))
+    _lent[memory] = done
     return memory
 
 
@@ -97,7 +105,11 @@ def _closer(memory: SharedMemory, done: threading.Event) -> Callable[[Any], None
 
 
 def _leave_before_fork() -> None:
-    """End every lease of a blocking client: a child can use gRPC only if no call is in flight."""
+    """End every lease: what a child sees of it must not become room for its parent's next calls.
+
+    And a child can use gRPC only if no call is in flight; so the streams of blocking clients are
+    waited for.
+    """
     lent = list(_lent.items())
     for memory, _ in lent:
         memory.close()

@@ -12,16 +12,9 @@ from typing import TypeAlias
 
 import numpy as np
 from convserve.ranges import Ranges
-from convserve.tensors import Array, TensorSpec, array_over
-
-ALIGNMENT = 64  # where tensors may begin, as the contract has it
+from convserve.tensors import ALIGNMENT, Array, TensorSpec, aligned, array_over
 
 Span: TypeAlias = tuple[int, int]  # bytes from the first to before the second
-
-
-def aligned(byte_count: int) -> int:
-    """`byte_count` rounded up to the next place where a tensor may begin; at least one step."""
-    return -(-max(byte_count, 1) // ALIGNMENT) * ALIGNMENT
 
 
 class SharedMemory:

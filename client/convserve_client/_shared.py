@@ -29,12 +29,12 @@ from convserve.errors import (
 from convserve.inline import InlineResponse, inline_request
 from convserve.plans import ServerInfo
 from convserve.services import Outgoing
-from convserve.tensors import Array, TensorSpec, spec_of, wire_bytes
+from convserve.tensors import Array, TensorSpec, aligned, spec_of, wire_bytes
 from convserve.v1 import compute_service_pb2 as pb2
 
 from convserve_client import _calls
 from convserve_client._flows import Borrow, Flow, Send
-from convserve_client._memory import SharedMemory, Span, aligned
+from convserve_client._memory import SharedMemory, Span
 from convserve_client._results import Outcome, Target
 from convserve_client._retries import Effort
 

@@ -17,75 +17,18 @@ import grpc
 import grpc.aio
 from attrs import frozen
 from convserve.chunks import keep_buffers
-from convserve.errors import (
-    BY_CODE,
-    CallCancelledError,
-    ConvserveError,
-    DeadlineExceededError,
-    FailedPreconditionError,
-    UnreachableError,
-    from_status,
-)
+from convserve.errors import ConvserveError, FailedPreconditionError
 from convserve.services import METHODS, Method, parser, serialize
-from google.protobuf.message import DecodeError
-from google.rpc import code_pb2, status_pb2
 
 from convserve_client._config import TLS, read_pem
-from convserve_client._flows import Borrow, Exclusive, Flow, Metadata, Pause, Send
+from convserve_client._endpoint import Endpoint
+from convserve_client._flows import Borrow, Exclusive, Flow, Pause, Send
 from convserve_client._forks import IN_FLIGHT, check_owner, check_process
 from convserve_client._leasing import lease, lease_async
 from convserve_client._memory import SharedMemory
+from convserve_client._statuses import error_of, waited
 
 T = TypeVar("T")
-
-MAX_RECEIVE_BYTES = 64 << 20  # plans of deep networks with their explanations are the largest
-CONNECT_MILLISECONDS = 3000
-KEEPALIVE_MILLISECONDS = 30_000  # a server of convserve ends who pings more than every 10 seconds
-DETAILS_KEY = "grpc-status-details-bin"
-
-
-@frozen
-class Endpoint:
-    """A server's address, and what to show it."""
-
-    address: str
-    tls: TLS | None = None
-    token: str | None = None
-
-    @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """The headers of every call."""
-        return (("authorization", f"Bearer {self.token}"),) if self.token else ()
-
-    @property
-    def options(self) -> list[tuple[str, Any]]:
-        """The channel's options."""
-        options: list[tuple[str, Any]] = [
-            ("grpc.max_receive_message_length", MAX_RECEIVE_BYTES),
-            ("grpc.max_send_message_length", -1),
-            # An address that does not answer is given up after this, not after 20 seconds.
-            ("grpc.min_reconnect_backoff_ms", CONNECT_MILLISECONDS),
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 2000),
-            # Only while calls are in flight: an idle client costs nothing, and finds a connection
-            # that was lost meanwhile in its next call.
-            ("grpc.keepalive_time_ms", KEEPALIVE_MILLISECONDS),
-            ("grpc.keepalive_timeout_ms", 10_000),
-            ("grpc.keepalive_permit_without_calls", 0),
-            # Otherwise variables of the environment would send even local calls to a proxy.
-            ("grpc.enable_http_proxy", 0),
-        ]
-        if self.address.startswith("unix:"):
-            options.append(("grpc.default_authority", "localhost"))
-        return options
-
-    def credentials(self) -> grpc.ChannelCredentials | None:
-        """The channel's credentials; None without TLS. Reads the files."""
-        if self.tls is None:
-            return None
-        return grpc.ssl_channel_credentials(
-            read_pem(self.tls.ca), read_pem(self.tls.key), read_pem(self.tls.certificate)
-        )
 
 
 class Transport:
@@ -97,7 +40,7 @@ class Transport:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._credentials = endpoint.credentials()
+        self._credentials = _credentials(endpoint.tls)
         self._opening = Lock()
         self._channel: _Channel | None = None
         self._closed = False
@@ -138,7 +81,7 @@ class Transport:
                 return time.sleep(command.seconds)
             case Exclusive():
                 if not command.lock.acquire(timeout=command.timeout):
-                    raise _waited(command)
+                    raise waited(command)
                 try:
                     return self.drive(command.flow)
                 finally:
@@ -164,7 +107,7 @@ class Transport:
             if exchange.is_traced:
                 exchange.trail(call.trailing_metadata() or ())
         except grpc.RpcError as error:
-            raise _error_of(error, self._endpoint.address, command.timeout) from error
+            raise error_of(error, self._endpoint.address, command.timeout) from error
         except ValueError as error:  # how gRPC says that another thread has closed the channel
             _check_open(self._closed, error)
             raise
@@ -178,7 +121,7 @@ class Transport:
         try:
             return lease(rpc, command.byte_count, command.timeout)
         except grpc.RpcError as error:
-            raise _error_of(error, self._endpoint.address, command.timeout) from error
+            raise error_of(error, self._endpoint.address, command.timeout) from error
         except ValueError as error:
             _check_open(self._closed, error)
             raise
@@ -203,7 +146,7 @@ class AsyncTransport:
     def __init__(self, endpoint: Endpoint) -> None:
         check_process()
         self._endpoint = endpoint
-        self._channel = _open(grpc.aio, endpoint, endpoint.credentials())
+        self._channel = _open(grpc.aio, endpoint, _credentials(endpoint.tls))
         self._closed = False
 
     async def drive(self, flow: Flow[T]) -> T:
@@ -246,7 +189,7 @@ class AsyncTransport:
                     async with asyncio.timeout(command.timeout):
                         await command.lock.acquire()
                 except TimeoutError:
-                    raise _waited(command) from None
+                    raise waited(command) from None
                 try:
                     return await self.drive(command.flow)
                 finally:
@@ -269,7 +212,7 @@ class AsyncTransport:
             if exchange.is_traced:
                 exchange.trail(await call.trailing_metadata() or ())
         except grpc.RpcError as error:
-            raise _error_of(error, self._endpoint.address, command.timeout) from error
+            raise error_of(error, self._endpoint.address, command.timeout) from error
         except asyncio.CancelledError:
             _check_open(self._closed)  # a closed channel cancels its calls, and nobody else did
             raise
@@ -284,7 +227,7 @@ class AsyncTransport:
         try:
             return await lease_async(rpc, command.byte_count, command.timeout)
         except grpc.RpcError as error:
-            raise _error_of(error, self._endpoint.address, command.timeout) from error
+            raise error_of(error, self._endpoint.address, command.timeout) from error
         except asyncio.CancelledError:
             _check_open(self._closed)
             raise
@@ -297,6 +240,15 @@ class _Channel:
     pid: int
     channel: Any
     rpcs: dict[str, Any]
+
+
+def _credentials(tls: TLS | None) -> grpc.ChannelCredentials | None:
+    """The channel's credentials; None without TLS. Reads the files."""
+    if tls is None:
+        return None
+    return grpc.ssl_channel_credentials(
+        read_pem(tls.ca), read_pem(tls.key), read_pem(tls.certificate)
+    )
 
 
 def _open(
@@ -314,9 +266,7 @@ def _open(
 
 
 def _rpc(channel: Any, method: Method) -> Any:
-    request = "stream" if method.client_streaming else "unary"
-    response = "stream" if method.server_streaming else "unary"
-    return getattr(channel, f"{request}_{response}")(
+    return getattr(channel, method.arity)(
         method.path,
         request_serializer=serialize,
         response_deserializer=parser(method.response),
@@ -326,43 +276,3 @@ def _rpc(channel: Any, method: Method) -> Any:
 def _check_open(closed: bool, cause: Exception | None = None) -> None:
     if closed:
         raise FailedPreconditionError("this client is closed: connect again") from cause
-
-
-def _waited(command: Exclusive) -> DeadlineExceededError:
-    return DeadlineExceededError(
-        f"other calls kept this one waiting for the {command.timeout:.3g} seconds that were left",
-        field="timeout",
-        metadata={"timeout_seconds": command.timeout},
-    )
-
-
-def _error_of(error: Any, address: str, timeout: float) -> ConvserveError:
-    """The exception of the tree that an error of gRPC stands for."""
-    status = _status_of(error.trailing_metadata() or ())
-    if status is not None:
-        return from_status(status)
-    code, details = error.code().value[0], (error.details() or "")[:300]
-    if code == code_pb2.UNAVAILABLE:
-        return UnreachableError(
-            f"no server answers at {address}: is convserve-server running? ({details})",
-            metadata={"address": address},
-        )
-    if code == code_pb2.DEADLINE_EXCEEDED:
-        return DeadlineExceededError(
-            f"the server did not answer within the {timeout:.3g} seconds that were left",
-            field="timeout",
-            metadata={"timeout_seconds": timeout},
-        )
-    if code == code_pb2.CANCELLED:
-        return CallCancelledError(f"the call was cancelled ({details})")
-    return BY_CODE.get(code, ConvserveError)(details or f"gRPC status {error.code().name}")
-
-
-def _status_of(metadata: Metadata) -> status_pb2.Status | None:
-    for key, value in metadata:
-        if key == DETAILS_KEY:
-            try:
-                return status_pb2.Status.FromString(value)
-            except DecodeError:
-                return None
-    return None

@@ -32,6 +32,18 @@ class Method:
     client_streaming: bool
     server_streaming: bool
 
+    @property
+    def arity(self) -> str:
+        """How gRPC calls methods that stream so."""
+        return arity_of(self.client_streaming, self.server_streaming)
+
+
+def arity_of(client_streaming: bool, server_streaming: bool) -> str:
+    """`unary_unary`, `unary_stream`, `stream_unary` or `stream_stream`."""
+    request = "stream" if client_streaming else "unary"
+    response = "stream" if server_streaming else "unary"
+    return f"{request}_{response}"
+
 
 def _method(service: ServiceDescriptor, method: MethodDescriptor) -> Method:
     return Method(

@@ -30,6 +30,7 @@ Shape: TypeAlias = tuple[int, ...]
 MAX_RANK = 32  # NumPy's own limit before 2.0; signals may have any rank below it
 MAX_DIMENSION = 2**31 - 1
 SYMBOLIC_BATCH = -1
+ALIGNMENT = 64  # where tensors begin in shared memory: a cache line, and enough for vector units
 
 # Name on both sides -> NumPy dtype. The wire's enum is DTYPE_ and the name in capitals.
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -154,6 +155,11 @@ def spec_from_message(message: tensor_pb2.TensorSpec) -> TensorSpec:
             metadata={"declared_bytes": message.byte_count, "shape_bytes": spec.byte_count},
         )
     return spec
+
+
+def aligned(byte_count: int) -> int:
+    """`byte_count` rounded up to the next place where a tensor may begin; at least one step."""
+    return -(-max(byte_count, 1) // ALIGNMENT) * ALIGNMENT
 
 
 def as_array(value: Any) -> Array:

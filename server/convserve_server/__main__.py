@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from convserve_server.app import serve
+from convserve_server.serving import serve
 from convserve_server.settings import settings_of_process
 
 

@@ -6,65 +6,43 @@ This module alone reads the environment. Everything else takes a `Settings`, or 
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
 
+from convserve_server.addresses import Address, parse_addresses, parse_metrics
 from convserve_server.engines import ENGINES
+from convserve_server.machine import memory_limit_bytes, usable_threads
+from convserve_server.values import (
+    ModelFolder,
+    parse_choice,
+    parse_count,
+    parse_descriptor,
+    parse_engine,
+    parse_models,
+    parse_pool_size,
+    parse_seconds,
+    parse_size,
+)
 
 VERSION = version("convserve-server")
-MAX_PORT = 65535
+_ADDRESS = Address("127.0.0.1", 50051)
+_METRICS_ADDRESS = Address("127.0.0.1", 9464)
 # Small work gains little from more threads than these, and several workers compute side by side.
 THREADS_PER_WORKER = 4
-_SIZE_UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _LOG_FORMATS = ("json", "text")
-
-
-@frozen
-class Address:
-    """Where a server listens: a TCP `host` and `port`, or the `path` of a Unix socket."""
-
-    host: str = ""
-    port: int = 0
-    path: str = ""
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def is_local(self) -> bool:
-        """Whether only this machine can reach it."""
-        if self.path or self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False  # another host name: it may be anything
-
-
-@frozen
-class ModelFolder:
-    """A model to load at the start: its name, and the folder that it is in."""
-
-    name: str
-    path: Path
 
 
 @frozen(kw_only=True)
 class Settings:
     """How one server runs. Sizes are in bytes and times in seconds."""
 
-    listen: tuple[Address, ...] = (Address("127.0.0.1", 50051),)
-    metrics: Address | None = Address("127.0.0.1", 9464)
+    listen: tuple[Address, ...] = (_ADDRESS,)
+    metrics: Address | None = _METRICS_ADDRESS
     model: tuple[ModelFolder, ...] = ()
     engine: str = "cpu"
     threads: int | None = None  # of all workers together: the usable cores
@@ -104,111 +82,6 @@ class Settings:
     def threads_per_worker(self) -> int:
         """The threads of each, so that those of all do not fight for the cores."""
         return max(1, (self.threads or usable_threads()) // self.worker_count)
-
-
-def parse_address(text: str) -> Address:
-    """`host:port`, `[v6]:port` or `unix:/path`. Raises ValueError."""
-    if text.startswith("unix:"):
-        path = text.removeprefix("unix:")
-        if not path.startswith("/") or len(os.fsencode(path)) > 107:
-            raise ValueError(
-                f"{text!r} is not unix:/path, absolute and of at most 107 bytes (Linux's limit)"
-            )
-        return Address(path=path)
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > MAX_PORT:
-        raise ValueError(f"{text!r} is not host:port (port 0 to {MAX_PORT}) or unix:/path")
-    return Address(host, int(port))
-
-
-def parse_addresses(text: str) -> tuple[Address, ...]:
-    """Addresses with commas between them. Raises ValueError."""
-    return tuple(parse_address(part.strip()) for part in text.split(","))
-
-
-def parse_models(text: str) -> tuple[ModelFolder, ...]:
-    """`NAME=PATH`, several with commas between them. Raises ValueError."""
-    return tuple(_parse_model(part.strip()) for part in text.split(","))
-
-
-def _parse_model(text: str) -> ModelFolder:
-    name, _, path = text.partition("=")
-    if not re.fullmatch(r"[a-z0-9-]{1,64}", name) or not path:
-        raise ValueError(f"{text!r} is not NAME=PATH, where a name has 1 to 64 of a-z 0-9 -")
-    return ModelFolder(name, Path(path))
-
-
-def parse_metrics(text: str) -> Address | None:
-    """`host:port`, or `off`. Raises ValueError."""
-    if text == "off":
-        return None
-    address = parse_address(text)
-    if address.path:
-        raise ValueError(f"{text!r} is a Unix socket; metrics need host:port, or off")
-    return address
-
-
-def parse_size(text: str) -> int:
-    """Bytes, as a number alone or with B, KiB, MiB, GiB or TiB. Raises ValueError."""
-    match = re.fullmatch(r"(\d{1,18}) ?([A-Za-z]*)", text.strip())
-    if match is None or match[2].upper() not in _SIZE_UNITS:
-        raise ValueError(f"{text!r} is not a size such as 1073741824, 512MiB or 4GiB")
-    return int(match[1]) * _SIZE_UNITS[match[2].upper()]
-
-
-def parse_pool_size(text: str) -> int:
-    """A size of at least 1 MiB. Raises ValueError."""
-    size = parse_size(text)
-    if not 1 << 20 <= size < 1 << 62:
-        raise ValueError(f"{text!r} is not from 1MiB to 4194304TiB")
-    return size
-
-
-def _parse_count(minimum: int, maximum: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,9}", text) or not minimum <= int(text) <= maximum:
-            raise ValueError(f"{text!r} is not a whole number from {minimum} to {maximum}")
-        return int(text)
-
-    return parse
-
-
-def parse_descriptor(text: str) -> int:
-    """An open file descriptor that was handed to this process. Raises ValueError."""
-    try:
-        os.fstat(int(text))
-    except (ValueError, OverflowError, OSError):
-        raise ValueError(f"{text!r} is not an open file descriptor") from None
-    return int(text)
-
-
-def _parse_seconds(minimum: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            seconds = float(text)
-        except ValueError:
-            seconds = -1.0
-        if not minimum <= seconds <= 1e6:
-            raise ValueError(f"{text!r} is not a number of seconds from {minimum:g} to 1000000")
-        return seconds
-
-    return parse
-
-
-def _parse_engine(text: str) -> str:
-    if text not in ENGINES and ":" not in text:
-        raise ValueError(f"{text!r} is not one of {', '.join(ENGINES)}, nor module:Class")
-    return text
-
-
-def _parse_choice(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
-        return text
-
-    return parse
 
 
 @frozen
@@ -254,14 +127,14 @@ _OPTIONS = (
     ),
     _Option(
         "engine",
-        _parse_engine,
+        parse_engine,
         "NAME",
         f"what computes: {', '.join(ENGINES)}, or module:Class (default: cpu)",
     ),
-    _Option("threads", _parse_count(1, 1024), "N", "threads that compute (default: usable cores)"),
+    _Option("threads", parse_count(1, 1024), "N", "threads that compute (default: usable cores)"),
     _Option(
         "workers",
-        _parse_count(1, 256),
+        parse_count(1, 256),
         "N",
         "processes that compute, among which the threads are divided (default: one for each "
         f"{THREADS_PER_WORKER} threads)",
@@ -289,13 +162,13 @@ _OPTIONS = (
     ),
     _Option(
         "queue_length",
-        _parse_count(0, 100_000),
+        parse_count(0, 100_000),
         "N",
         "calls that may wait for memory, and that may wait for a worker (default: 256)",
     ),
     _Option(
         "batch_rows",
-        _parse_count(1, 4096),
+        parse_count(1, 4096),
         "N",
         "rows that calls of one kind are computed together in at most; 1: each alone (default: 64)",
     ),
@@ -307,44 +180,44 @@ _OPTIONS = (
     ),
     _Option(
         "batch_wait_seconds",
-        _parse_seconds(0.0),
+        parse_seconds(0.0),
         "S",
         "how long a call waits at most for others to join it, while many come (default: 0.001)",
     ),
     _Option(
         "max_calls",
-        _parse_count(1, 100_000),
+        parse_count(1, 100_000),
         "N",
         "calls that may be in progress, those that wait included (default: 1000)",
     ),
-    _Option("max_call_seconds", _parse_seconds(0.001), "S", "the longest call (default: 600)"),
+    _Option("max_call_seconds", parse_seconds(0.001), "S", "the longest call (default: 600)"),
     _Option(
         "stall_seconds",
-        _parse_seconds(0.001),
+        parse_seconds(0.001),
         "S",
         "the longest pause of a caller that sends or reads tensors (default: 60)",
     ),
     _Option(
         "model_idle_seconds",
-        _parse_seconds(0.0),
+        parse_seconds(0.0),
         "S",
         "how long a model stays that nobody uses (default: 3600)",
     ),
     _Option(
         "grace_seconds",
-        _parse_seconds(0.0),
+        parse_seconds(0.0),
         "S",
         "how long work in flight may go on when the server stops (default: 30)",
     ),
     _Option(
         "abandon_seconds",
-        _parse_seconds(0.0),
+        parse_seconds(0.0),
         "S",
         "how long a computation that nobody waits for may go on before its worker is replaced "
         "(default: 5)",
     ),
-    _Option("log_level", _parse_choice(*_LOG_LEVELS), "LEVEL", "debug, info, warning or error"),
-    _Option("log_format", _parse_choice(*_LOG_FORMATS), "FORMAT", "json (default) or text"),
+    _Option("log_level", parse_choice(*_LOG_LEVELS), "LEVEL", "debug, info, warning or error"),
+    _Option("log_format", parse_choice(*_LOG_FORMATS), "FORMAT", "json (default) or text"),
     _Option(
         "ready_fd",
         parse_descriptor,
@@ -401,39 +274,3 @@ def _parser() -> argparse.ArgumentParser:
             option.flag, dest=option.name, action="append", metavar=option.value, help=option.help
         )
     return parser
-
-
-def usable_threads() -> int:
-    """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0))
-
-
-def memory_limit_bytes(root: Path = Path("/")) -> int:
-    """The memory that this process may use: the machine's, or its control group's if less.
-
-    `root` is where `sys/fs/cgroup` and `proc/self/cgroup` are looked up.
-    """
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for path in _limit_files(root):
-        try:
-            text = path.read_text().strip()
-        except OSError:
-            continue  # this kind of control group is not mounted here
-        if text.isdigit():  # "max" is no limit
-            limits.append(int(text))
-    return min(limits)
-
-
-def _limit_files(root: Path) -> list[Path]:
-    """Version 2's limit of each group from this process's own up to the root, and version 1's."""
-    mount = root / "sys/fs/cgroup"
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        lines = []
-    own = [mount / line[3:].lstrip("/") for line in lines if line.startswith("0::")]
-    groups = [mount] + [
-        group for path in own for group in (path, *path.parents) if mount in group.parents
-    ]
-    files = [group / "memory.max" for group in groups]
-    return [*files, mount / "memory/memory.limit_in_bytes"]

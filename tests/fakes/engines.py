@@ -109,6 +109,14 @@ class NeedsLibrary(Scripted):
         super().__init__(threads)
 
 
+class LoadsOnce:
+    """Loads for ever in the first process, and fails in the next, by the file FAKE_LIBRARY."""
+
+    def __init__(self, threads=None):
+        open(os.environ["FAKE_LIBRARY"], "x").close()
+        signal.pause()
+
+
 class NeverReady:
     """Loads for ever."""
 

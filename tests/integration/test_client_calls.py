@@ -241,6 +241,16 @@ def test_a_model_is_loaded_called_and_closed(client, rng) -> None:
         model(x)
 
 
+def test_a_model_is_called_by_its_id_in_the_layout_it_was_loaded_with(client, rng) -> None:
+    x = rng.random((2, 7, 6, 4), np.float32)
+    weight = rng.random((3, 4, 3, 3), np.float32)
+    layer = cs.Conv(3, 3, bias=False)
+    with client.load(layer, {"conv1.weight": weight}, layout="channels_last") as loaded:
+        y = client.model(loaded.id)(x)
+    expected = torch_conv(np.ascontiguousarray(np.moveaxis(x, -1, 1)), weight)
+    np.testing.assert_allclose(y, np.moveaxis(expected, 1, -1), rtol=1e-5)
+
+
 def test_a_model_unloaded_behind_its_back_is_loaded_again(client, server, rng) -> None:
     x = rng.random((1, 2, 5, 5), np.float32)
     weight = rng.random((3, 2, 3, 3), np.float32)

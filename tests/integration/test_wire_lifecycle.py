@@ -284,5 +284,12 @@ def test_a_stale_socket_is_replaced_and_a_file_is_not(start, tmp_path):
     assert file.read_text() == "kept"
 
 
+def test_a_socket_without_its_directory_is_one_clear_line(tmp_path):
+    with pytest.raises(RuntimeError, match="ended with code 1") as caught:
+        start_server("--listen", f"unix:{tmp_path}/missing/socket")
+    (line,) = str(caught.value).splitlines()[1:]
+    assert f"{tmp_path}/missing is no directory" in line
+
+
 def test_an_address_that_others_reach_is_warned_about(start):
     assert "there is no TLS" in start("--listen", "0.0.0.0:0").log

@@ -1,6 +1,7 @@
 """Requests that are legal messages, and too much: refused by their header, at once."""
 
 import threading
+import time
 
 import grpc
 import numpy as np
@@ -15,6 +16,7 @@ from convserve.v1 import layer_pb2, planning_service_pb2, tensor_pb2
 
 from tests.server import start_server
 from tests.wire import (
+    arrays_of_stream,
     call,
     error_of,
     header_of,
@@ -199,6 +201,32 @@ def test_a_reader_that_pauses_gives_its_memory_back(impatient, impatient_channel
     error = error_of(caught.value)
     assert type(error) is errors.DeadlineExceededError
     assert "nothing was read" in error.message
+
+
+def test_a_caller_who_sends_slowly_and_then_reads_does_not_pause():
+    """Nothing is read for longer than a pause may last, but all the while something comes."""
+    x = ones(4, 1, 2048, 1536)  # rows of 12 MiB, each a block: more than a connection holds
+    sent = threading.Event()
+    with start_server("--stall-seconds=1") as running, grpc.insecure_channel(running.address) as to:
+
+        def slowly():
+            for number, message in enumerate(stream(header_of([ReLU()], {"input": x}), [x])):
+                if number > 36:  # the header, and three rows: their results cannot be sent
+                    spend(running, 0.15)
+                yield message
+            sent.set()
+
+        responses = method(to, "Run")(slowly(), timeout=60)
+        first = next(responses)
+        assert sent.wait(60)
+        np.testing.assert_array_equal(arrays_of_stream([first, *responses])["relu1"], x)
+
+
+def spend(server, seconds):
+    """Let so much time pass, in round trips."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        scrape(server.metrics_address)
 
 
 def in_flight(server):

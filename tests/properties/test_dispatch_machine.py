@@ -1,16 +1,17 @@
 """Whatever happens, and in whatever order: what the dispatcher promises holds after every event."""
 
+import math
+
 import pytest
 from convserve.errors import DeadlineExceededError, OverloadedError, TooLargeError
-from convserve_server.scheduling import dispatch
-from convserve_server.scheduling.dispatch import (
-    JOBS_PER_WORKER,
+from convserve_server.scheduling import batching, dispatch
+from convserve_server.scheduling.batching import Task
+from convserve_server.scheduling.dispatch import JOBS_PER_WORKER, Dispatcher
+from convserve_server.scheduling.events import (
     Cancel,
-    Dispatcher,
     Finished,
     Start,
     Submit,
-    Task,
     Tick,
     Wake,
     WorkerDown,
@@ -32,6 +33,7 @@ class Dispatches(RuleBasedStateMachine):
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(dispatch, "MAX_PASSES", MAX_PASSES)
+        self.patch.setattr(batching, "BATCH_SECONDS", math.inf)  # the account knows no paces
         self.dispatcher = Dispatcher(
             queue_limit=QUEUE_LIMIT,
             working_budget_bytes=BUDGET,

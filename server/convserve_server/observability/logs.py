@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 _FIELDS = "convserve_fields"
+_GONE_CALLER = ("grpc._cython.cygrpc", "ExecuteBatchError")
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
@@ -27,8 +28,21 @@ def fields(**values: object) -> dict[str, object]:
 def configure_logs(level: str, log_format: str) -> None:
     """Send every log of the process to standard error; `log_format` is `json` or `text`."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_WithoutGoneCallers())
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+class _WithoutGoneCallers(logging.Filter):
+    """Leaves out what gRPC logs, with a traceback, of an answer whose caller left meanwhile.
+
+    That is no fault, and the call has a line of its own.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is logged."""
+        kind = record.exc_info[0] if record.exc_info else None
+        return kind is None or (kind.__module__, kind.__name__) != _GONE_CALLER
 
 
 def _event(record: logging.LogRecord) -> dict[str, Any]:

@@ -127,15 +127,19 @@ class Metrics:
     def watch(self, gauges: Gauges) -> None:
         """Look these numbers up at each scrape, from now on."""
         for name, help_text, read in (
-            ("queue_depth", "Calls that wait for memory or the worker.", gauges.queue_depth),
+            ("queue_depth", "Calls that wait for memory or a worker.", gauges.queue_depth),
             (
                 "tensor_bytes_in_flight",
-                "Tensor memory held by calls, without models.",
+                "Tensor memory held by calls, without weights that stay.",
                 gauges.tensor_bytes_in_flight,
             ),
             ("tensor_pool_bytes", "Tensor memory in all.", gauges.tensor_pool_bytes),
             ("models", "Resident models.", gauges.models),
-            ("model_bytes", "Tensor memory held by resident models.", gauges.model_bytes),
+            (
+                "model_bytes",
+                "Tensor memory of weights that stay and are in use, by models or calls.",
+                gauges.model_bytes,
+            ),
             (
                 "unused_tensor_bytes",
                 "Tensor memory of weights that are kept by their digests, unused now.",

@@ -20,6 +20,8 @@ from typing import TypeAlias
 from attrs import frozen
 from convserve.errors import ConvserveError, OverloadedError, TooLargeError
 
+from convserve_server.scheduling.events import IllegalEventError
+
 RETRY_SECONDS = 1.0  # what a caller is told to wait when the queue is full
 
 
@@ -74,10 +76,6 @@ class Refuse:
 
 Event: TypeAlias = Request | Cancel | Release | Defer | Continue
 Command: TypeAlias = Admit | Refuse
-
-
-class IllegalEventError(Exception):
-    """An event that cannot happen: a fault of the driver."""
 
 
 class Admission:

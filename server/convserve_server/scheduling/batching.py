@@ -30,7 +30,7 @@ class Task:
     """Work whose tensors are in memory.
 
     Tasks of equal `key` may be computed as one batch; None runs alone. `byte_count` is of its
-    inputs and results, which a batch copies; `working_bytes` is what it takes in the worker while
+    inputs and results, which a batch copies; `working_bytes` is what it takes in a worker while
     it runs. `deadline` is on the clock of the events.
     """
 

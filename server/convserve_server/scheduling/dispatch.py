@@ -24,100 +24,33 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TypeAlias
 
 import attrs
 from convserve.errors import ConvserveError, OverloadedError
 
-from convserve_server.scheduling.admission import IllegalEventError
 from convserve_server.scheduling.backlog import Queue, Waiting
-from convserve_server.scheduling.batching import BatchLimits, Line
-from convserve_server.scheduling.batching import Task as Task  # what a driver submits
+from convserve_server.scheduling.batching import NEWEST_SHARE, BatchLimits, Line, Task
+from convserve_server.scheduling.events import (
+    Cancel,
+    Command,
+    Event,
+    Finished,
+    IllegalEventError,
+    Refuse,
+    Start,
+    Submit,
+    Tick,
+    Wake,
+    WorkerDown,
+    WorkerUp,
+)
 from convserve_server.scheduling.refusals import overloaded, too_large, too_late
 
 MAX_PASSES = 8  # how many starts may pass a task that lacks memory
 JOBS_PER_WORKER = 2  # one that runs, and one sent ahead
-NEWEST_SHARE = 1 / 8  # what the newest job counts in the mean seconds per task
 FIRST_RETRY_SECONDS = 1.0  # what a caller is told to wait while nothing has finished
 MIN_RETRY_SECONDS = 0.1
 MAX_RETRY_SECONDS = 10.0
-
-
-# Not frozen: that makes each several times as slow to construct, and there are three a call.
-
-
-@attrs.define
-class Submit:
-    """Tasks may run from now on. Those that came together can start together."""
-
-    tasks: tuple[Task, ...]
-    now: float
-
-
-@attrs.define
-class Cancel:
-    """Nobody wants the task any more. Only what waits is concerned."""
-
-    id: int
-
-
-@attrs.define
-class Finished:
-    """A worker is done with a job, however it went."""
-
-    job_id: int
-    now: float
-
-
-@attrs.define
-class WorkerUp:
-    """A worker takes jobs from now on."""
-
-    worker: int
-    now: float
-
-
-@attrs.define
-class WorkerDown:
-    """A worker is lost, and its jobs with it."""
-
-    worker: int
-    now: float
-
-
-@attrs.define
-class Tick:
-    """It is as late as `Wake` asked for, or somebody looks at the clock."""
-
-    now: float
-
-
-@attrs.define
-class Start:
-    """Send the tasks as one job to the worker, in this order."""
-
-    job_id: int
-    worker: int
-    task_ids: tuple[int, ...]
-
-
-@attrs.define
-class Refuse:
-    """The task ends with this error."""
-
-    task_id: int
-    error: ConvserveError
-
-
-@attrs.define
-class Wake:
-    """Send a Tick then. It replaces the Wake before."""
-
-    at: float
-
-
-Event: TypeAlias = Submit | Cancel | Finished | WorkerUp | WorkerDown | Tick
-Command: TypeAlias = Start | Refuse | Wake
 
 
 @attrs.define(eq=False)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import attrs
 from convserve.errors import ConvserveError
+from convserve.tensors import aligned
 
 from convserve_server.scheduling.admission import (
     Admission,
@@ -22,7 +23,7 @@ from convserve_server.scheduling.admission import (
     Release,
     Request,
 )
-from convserve_server.workers.arena import Arena, NoRoomError, Region, aligned
+from convserve_server.workers.arena import Arena, NoRoomError, Region
 
 
 @attrs.define(eq=False)

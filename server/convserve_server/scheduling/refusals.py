@@ -10,8 +10,8 @@ from convserve_server.scheduling.batching import Task
 def too_large(task: Task, budget_bytes: int) -> TooLargeError:
     """The error of a task that no worker has the memory for."""
     return TooLargeError(
-        f"the call needs {task.working_bytes} bytes in the worker while it runs, and there are "
-        f"{budget_bytes} in all; make the tensors smaller or split the batch",
+        f"the call needs {task.working_bytes} bytes in a worker while it runs, and the workers "
+        f"have {budget_bytes} in all; make the tensors smaller or split the batch",
         metadata={"planned_bytes": task.working_bytes, "budget_bytes": budget_bytes},
     )
 

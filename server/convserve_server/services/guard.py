@@ -25,7 +25,7 @@ from convserve.errors import (
     OverloadedError,
     UnsupportedError,
 )
-from convserve.services import METHODS
+from convserve.services import METHODS, arity_of
 
 from convserve_server.observability.logs import fields
 from convserve_server.observability.metrics import Metrics
@@ -282,9 +282,8 @@ def _raw_handler(
     handler: Any, serve_message: Any, serve_stream: Any
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """A handler of the same arity that takes and gives bytes."""
-    requests = "stream" if handler.request_streaming else "unary"
-    responses = "stream" if handler.response_streaming else "unary"
-    make: Any = getattr(grpc, f"{requests}_{responses}_rpc_method_handler")
+    arity = arity_of(handler.request_streaming, handler.response_streaming)
+    make: Any = getattr(grpc, f"{arity}_rpc_method_handler")
     raw: grpc.RpcMethodHandler[Any, Any] = make(
         serve_stream if handler.request_streaming else serve_message
     )

@@ -29,9 +29,7 @@ def _find(name: str, servicers: tuple[object, ...]) -> Any:
 
 
 def _handler(method: Method, behaviour: Any) -> grpc.RpcMethodHandler[Any, Any]:
-    requests = "stream" if method.client_streaming else "unary"
-    responses = "stream" if method.server_streaming else "unary"
-    make: Any = getattr(grpc, f"{requests}_{responses}_rpc_method_handler")
+    make: Any = getattr(grpc, f"{method.arity}_rpc_method_handler")
     handler: grpc.RpcMethodHandler[Any, Any] = make(behaviour, parser(method.request), serialize)
     return handler
 

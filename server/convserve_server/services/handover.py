@@ -11,15 +11,16 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Self
 
+from convserve_server.addresses import fits_socket
 from convserve_server.observability.logs import fields
 
 TICKET_BYTES = 16
-MAX_PATH_BYTES = 107  # Linux's limit for the path of a Unix socket
-VISIT_SECONDS = 2.0  # to show a ticket
-MAX_VISITS = 16  # at once; others wait in the kernel's queue
+VISIT_SECONDS = 0.5  # to show a ticket: one small message, sent at once
+MAX_VISITS = 64  # at once; others wait in the kernel's queue
 PAUSE_SECONDS = 1.0  # after a connection could not be accepted, for want of descriptors
 
 _LOG = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ _CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid
 def path_beside(socket_path: str) -> Path | None:
     """Where descriptors are handed over beside a server's Unix socket; None if that is too long."""
     path = f"{socket_path}.lease"
-    return Path(path) if len(os.fsencode(path)) <= MAX_PATH_BYTES else None
+    return Path(path) if fits_socket(path) else None
 
 
 class Handover:
@@ -90,22 +91,23 @@ class Handover:
                 continue
             visit = asyncio.create_task(self._receive(connection))
             self._visits.add(visit)
-            visit.add_done_callback(self._leave)
+            visit.add_done_callback(partial(self._leave, connection))
 
-    def _leave(self, visit: asyncio.Task[None]) -> None:
+    def _leave(self, connection: socket.socket, visit: asyncio.Task[None]) -> None:
+        """End a visit, even one that was cancelled before it began."""
+        connection.close()
         self._visits.discard(visit)
         self._places.release()
 
     async def _receive(self, connection: socket.socket) -> None:
         """Serve one visitor, whatever it does."""
-        with connection:
-            try:
-                async with asyncio.timeout(VISIT_SECONDS):
-                    refusal = await self._serve(connection)
-            except TimeoutError:
-                refusal = f"it showed no ticket within {VISIT_SECONDS:g} s"
-            except OSError as error:
-                refusal = f"it has gone: {error.strerror}"
+        try:
+            async with asyncio.timeout(VISIT_SECONDS):
+                refusal = await self._serve(connection)
+        except TimeoutError:
+            refusal = f"it showed no ticket within {VISIT_SECONDS:g} s"
+        except OSError as error:
+            refusal = f"it has gone: {error.strerror}"
         if refusal:
             _LOG.warning("no descriptor handed over", extra=fields(why=refusal))
 

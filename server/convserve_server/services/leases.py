@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from attrs import frozen
 from convserve.errors import (
@@ -21,6 +21,7 @@ from convserve.errors import (
 )
 from convserve.v1 import compute_service_pb2 as pb2
 
+from convserve_server.scheduling.gate import Reservation
 from convserve_server.services.calls import Call
 from convserve_server.services.handover import Handover
 from convserve_server.workers.segments import Segment, whole_pages
@@ -28,14 +29,6 @@ from convserve_server.workers.segments import Segment, whole_pages
 MAX_LEASES = 64
 RETRY_SECONDS = 1.0  # what a caller is told to wait while others have the memory
 MAX_SHOWN_CHARS = 40  # of an id that nobody knows
-
-
-class Reservation(Protocol):
-    """Bytes of the tensor pool's budget."""
-
-    def release(self) -> None:
-        """Give them back."""
-        ...
 
 
 Reserve = Callable[[int], Awaitable[Reservation]]
@@ -62,7 +55,7 @@ class Lease:
 
 
 class LeaseStore:
-    """The leases. All together have at most `max_bytes`; 0: no memory is shared.
+    """The leases. All together have at most `max_bytes`.
 
     Their bytes count against the tensor pool, by `reserve`, until the last job that uses them has
     ended; `on_free` is then called with the segment's number. Used from one event loop.
@@ -71,7 +64,7 @@ class LeaseStore:
     def __init__(
         self, reserve: Reserve, max_bytes: int, on_free: Callable[[int], None] = lambda _: None
     ) -> None:
-        self.max_bytes = max_bytes
+        self._max_bytes = max_bytes
         self.claimed_bytes = 0
         self._reserve = reserve
         self._on_free = on_free
@@ -141,18 +134,18 @@ class LeaseStore:
                 metadata={"value": byte_count, "limit": 1},
             )
         size = whole_pages(byte_count)
-        numbers = {"planned_bytes": size, "limit_bytes": self.max_bytes}
-        if size > self.max_bytes:
+        numbers = {"planned_bytes": size, "limit_bytes": self._max_bytes}
+        if size > self._max_bytes:
             raise TooLargeError(
-                f"a lease of {size} bytes is above the limit of {self.max_bytes}; ask for less, or "
-                "send the tensors",
+                f"a lease of {size} bytes is above the limit of {self._max_bytes}; ask for less, "
+                "or send the tensors",
                 field="byte_count",
                 metadata=numbers,
             )
-        if self.claimed_bytes + size > self.max_bytes or self._claims >= MAX_LEASES:
+        if self.claimed_bytes + size > self._max_bytes or self._claims >= MAX_LEASES:
             raise OverloadedError(
                 f"{self._claims} leases of {MAX_LEASES} have {self.claimed_bytes} of "
-                f"{self.max_bytes} bytes, which leaves no room for {size}; send the tensors, or "
+                f"{self._max_bytes} bytes, which leaves no room for {size}; send the tensors, or "
                 f"retry after {RETRY_SECONDS:g} s",
                 metadata=numbers | {"claimed_bytes": self.claimed_bytes, "leases": self._claims},
                 retry_delay=RETRY_SECONDS,
@@ -209,7 +202,7 @@ class LeaseService:
 
     def _handover_for(self, call: Call) -> Handover:
         """Where this caller can fetch a descriptor. Raises NotLocalError."""
-        if self._handover is None or self._store.max_bytes == 0:
+        if self._handover is None:
             raise NotLocalError("this server shares no memory; send the tensors")
         if not call.peer.startswith("unix:"):
             raise NotLocalError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 from attrs import field, frozen
 from convserve.errors import TooLargeError
@@ -11,7 +12,7 @@ from convserve.tensors import Shape, TensorSpec
 from convserve_server.planning.memory import working_bytes
 from convserve_server.planning.program import Advisor, Program, Work, work_outputs
 from convserve_server.planning.tiling import Piece, Slices, row_pieces, split
-from convserve_server.workers.messages import Cut, Taken, encode_work
+from convserve_server.workers.messages import Taken, encode_work
 
 # Inputs and results of a block of rows: computed while the next is received and the last is sent.
 BLOCK_BYTES = 16 << 20
@@ -30,7 +31,7 @@ class EncodedPiece:
     read_rows: int
     made_rows: int
     taken: Mapping[str, Taken] = field(factory=dict)
-    kept: Mapping[str, tuple[Cut, ...]] = field(factory=dict)
+    kept: Mapping[str, Slices] = field(factory=dict)
 
 
 def make_pieces(
@@ -50,7 +51,7 @@ def make_pieces(
     if not found.pieces:
         raise TooLargeError(
             f"beside its tensors the work needs {needed} bytes, for intermediate results and "
-            f"working memory; split, it still needs {found.working_bytes}, and the worker has "
+            f"working memory; split, it still needs {found.working_bytes}, and the workers have "
             f"{budget_bytes}; make the tensors smaller",
             metadata={
                 "planned_bytes": needed,
@@ -74,26 +75,23 @@ def _encode(
     works = {program: encode_work(program) for program in {piece.program for piece in pieces}}
     rows = next(iter(shapes.values()))[0]
     starts = [min(_rows(part, rows)[0] for part in piece.outputs.values()) for piece in pieces]
+    made = list(accumulate(reversed([*starts[1:], rows]), min))  # the last piece first
     return tuple(
         EncodedPiece(
             work=works[piece.program],
             working_bytes=needed,
             read_rows=max(_rows(part, rows)[1] for part in piece.inputs.values()),
-            made_rows=min(starts[number + 1 :], default=rows),
+            made_rows=made_rows,
             taken={
-                name: Taken(shapes[name], _cuts(part))
+                name: Taken(shapes[name], part)
                 for name, part in (*piece.inputs.items(), *piece.outputs.items())
             },
-            kept={name: _cuts(part) for name, part in piece.kept.items() if part},
+            kept={name: part for name, part in piece.kept.items() if part},
         )
-        for number, piece in enumerate(pieces)
+        for piece, made_rows in zip(pieces, reversed(made), strict=True)
     )
 
 
 def _rows(part: Slices, rows: int) -> tuple[int, int]:
     """The rows of the batch that a part of a tensor is in."""
     return next(((each.start, each.stop) for each in part if each.axis == 0), (0, rows))
-
-
-def _cuts(part: Slices) -> tuple[Cut, ...]:
-    return tuple(Cut(each.axis, each.start, each.stop) for each in part)

@@ -14,7 +14,8 @@ from convserve_server.planning.planner import plan_network
 from convserve_server.planning.program import Advisor
 from convserve_server.services.bounds import MAX_INPUTS, check_length
 from convserve_server.services.calls import Call
-from convserve_server.services.requests import RequestReader, read_aside, read_network
+from convserve_server.services.headers import read_aside, read_network
+from convserve_server.services.requests import RequestReader
 
 CACHE_BYTES = 32 << 20
 

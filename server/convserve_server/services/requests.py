@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import ParamSpec, TypeVar
+import math
+from collections.abc import Sequence
 
 from attrs import evolve, field, frozen
-from convserve.codec import from_message, network_from_message, operation_from_message
+from convserve.codec import from_message, operation_from_message
 from convserve.errors import (
     DeviceNotFoundError,
     InvalidArgumentError,
-    ShapeError,
+    TooLargeError,
     error_at,
 )
 from convserve.inline import output_specs
 from convserve.networks import Network
 from convserve.plans import Device, RunOptions
-from convserve.tensors import TensorSpec, spec_from_message
+from convserve.tensors import TensorSpec
 from convserve.v1 import compute_service_pb2 as pb2
-from convserve.v1 import layer_pb2, tensor_pb2
 
 from convserve_server.cache import ByteCache
 from convserve_server.planning.inputs import CHANNELS_FIRST, CHANNELS_LAST, channels_last
@@ -37,32 +35,25 @@ from convserve_server.planning.program import (
     work_tensors,
 )
 from convserve_server.planning.tiling import is_row_separable, rebatched
-from convserve_server.services.bounds import MAX_TENSORS, check_length, check_network
 from convserve_server.services.digests import NamedTensor, read_named
+from convserve_server.services.headers import parse_part, read_aside, read_network, read_specs
 from convserve_server.services.models import Model
 from convserve_server.services.pieces import EncodedPiece, make_pieces
 from convserve_server.workers.arena import aligned_bytes
 from convserve_server.workers.messages import encode_work
 
-# What is longer is read in a thread, for other calls to go on meanwhile: 2 ms per KiB in the loop.
-READ_INLINE_BYTES = 2 << 10
 CACHE_BYTES = 64 << 20
+LARGE_ELEMENTS = 4 << 20  # of all tensors together: to split more may take long
 BYTES_PER_TENSOR = 512  # about what a spec takes in Python objects
 BYTES_PER_PIECE = 1024  # so does a piece, beside its work
 MAX_BATCH_TENSORS = 1024
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-# A layer's name, a dot, and a role such as `running_mean`.
-TENSOR_NAME_PATTERN = re.compile(r"[A-Za-z0-9_./-]{1,160}")
 
 
 @frozen(kw_only=True)
 class Request:
     """What a header asks for. `tensors` come from the caller, in this order; `outputs` go back.
 
-    Both are in the caller's layout. `pieces` are what the worker gets, one after the other: the
+    Both are in the caller's layout. `pieces` are what workers get, one after the other: the
     whole, or parts of it where it is split. `order` has, for each tensor that the work reads, its
     position among `tensors` and the model's weights. `weights` are the positions in `tensors` of
     those that are not inputs, `named` the tensors with a digest. `sample_work` is the work for one
@@ -117,29 +108,50 @@ class LoadRequest:
 class RequestReader:
     """Reads headers, and remembers what it made of them: a repeated header costs a look-up.
 
-    Work that needs more than `worker_memory_bytes` beside its tensors, as `advisor` tells, is
+    Tensors that no `tensor_pool_bytes` hold are refused before anything is made of them. Work that
+    needs more than `worker_memory_bytes` beside its tensors, as `advisor` tells, is
     split, or refused.
     """
 
     def __init__(
-        self, devices: Sequence[Device], advisor: Advisor, worker_memory_bytes: int
+        self,
+        devices: Sequence[Device],
+        advisor: Advisor,
+        *,
+        worker_memory_bytes: int,
+        tensor_pool_bytes: int,
     ) -> None:
         self._devices = devices
         self._advisor = advisor
         self._worker_memory_bytes = worker_memory_bytes
+        self._tensor_pool_bytes = tensor_pool_bytes
         self._cache: ByteCache[bytes, Request] = ByteCache(CACHE_BYTES)
 
     def recall(self, header: bytes) -> Request | None:
         """The request of a serialised header that was read lately."""
         return self._cache.get(header)
 
-    async def read_run(self, header: bytes, message: pb2.RunHeader, model: Model | None) -> Request:
-        """The request of `message`, whose bytes are `header`; `model` is the one that it names.
+    def find(self, header: bytes) -> Request | pb2.RunHeader:
+        """What a serialised header says, to be read by `read_run`; both have its `model_id`.
+
+        Raises MalformedRequestError, field `header`.
+        """
+        return self.recall(header) or parse_part(pb2.RunHeader, header, "header")
+
+    async def read_run(
+        self, header: bytes, found: Request | pb2.RunHeader, model: Model | None
+    ) -> Request:
+        """The request of a header that was `found`; `model` is the one that it names.
 
         Raises every error that the header alone can tell, with the field's path.
         """
+        if isinstance(found, Request):
+            return found
         size = len(header) + (model.header_bytes if model else 0)
-        request = await read_aside(size, self._run_request, message, model)
+        if sum(math.prod(spec.shape) for spec in found.tensors) > LARGE_ELEMENTS:
+            request = await asyncio.to_thread(self._run_request, found, model)
+        else:
+            request = await read_aside(size, self._run_request, found, model)
         self._cache.put(header, request, len(header) + request.kept_bytes)
         return request
 
@@ -201,7 +213,7 @@ class RequestReader:
             operation = operation_from_message(header.operation)
         step = plan_operation(operation, tensors)
         return Request(
-            pieces=self._pieces(step, ()),
+            pieces=self._pieces(step, (*tensors, step.output)),
             order=_order(step, tensors),
             tensors=tensors,
             outputs=(step.output,),
@@ -210,6 +222,13 @@ class RequestReader:
         )
 
     def _pieces(self, work: Work, tensors: Sequence[TensorSpec]) -> tuple[EncodedPiece, ...]:
+        needed, limit = aligned_bytes(tensors), self._tensor_pool_bytes
+        if needed > limit:
+            raise TooLargeError(
+                f"the call's tensors need {needed} bytes, and the server has {limit} in all; make "
+                "the tensors smaller or split the batch",
+                metadata={"planned_bytes": needed, "budget_bytes": limit},
+            )
         return make_pieces(work, tensors, self._advisor, self._worker_memory_bytes)
 
     def _load_request(self, header: pb2.LoadModelHeader) -> LoadRequest:
@@ -225,51 +244,6 @@ class RequestReader:
             options = from_message(message, RunOptions)
             self.check_device(options.device)
         return options
-
-
-async def read_aside(size: int, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """`read(...)` of a message of `size` bytes, in a thread if it would hold the loop up."""
-    if size > READ_INLINE_BYTES:
-        return await asyncio.to_thread(read, *args, **kwargs)
-    return read(*args, **kwargs)
-
-
-def read_network(message: layer_pb2.Network) -> Network:
-    """The checked network of a message. Raises with field paths such as `layers[3].conv.groups`."""
-    check_network(message)
-    return network_from_message(message)
-
-
-def read_specs(messages: Sequence[tensor_pb2.TensorSpec], path: str) -> tuple[TensorSpec, ...]:
-    """The checked specs of tensors whose values will come. `path` is the list's field."""
-    check_length(messages, MAX_TENSORS, "tensors", path)
-    specs: dict[str, TensorSpec] = {}
-    for index, message in enumerate(messages):
-        _check_name(message.name, specs, f"{path}[{index}].name")
-        with error_at(f"tensors[{message.name!r}]"):
-            spec = spec_from_message(message)
-            if spec.is_symbolic:
-                raise ShapeError(
-                    "size -1 (a batch that is not known yet) can be planned but not run; "
-                    "the limit is 0 or more",
-                    field="shape[0]",
-                    metadata={"value": -1, "limit": 0},
-                )
-        specs[spec.name] = spec
-    return tuple(specs.values())
-
-
-def _check_name(name: str, taken: Iterable[str], path: str) -> None:
-    if not TENSOR_NAME_PATTERN.fullmatch(name):
-        raise InvalidArgumentError(
-            f"{name[:200]!r} is not a name: use 1 to 160 of A-Z a-z 0-9 _ . / -", field=path
-        )
-    if name in taken:
-        raise InvalidArgumentError(
-            f"{name!r} is the name of two tensors; name each once",
-            field=path,
-            metadata={"value": name},
-        )
 
 
 def _order(work: Work, given: Sequence[TensorSpec]) -> tuple[int, ...]:

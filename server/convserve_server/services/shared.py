@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from attrs import frozen
 from convserve.errors import AreaTooSmallError, DTypeError, InvalidArgumentError
-from convserve.tensors import TensorSpec
+from convserve.tensors import ALIGNMENT, TensorSpec
 from convserve.v1 import compute_service_pb2 as pb2
 
-from convserve_server.workers.arena import ALIGNMENT, Placement, aligned_bytes, place
+from convserve_server.workers.arena import Placement, aligned_bytes, place
 from convserve_server.workers.segments import Segment
 
 

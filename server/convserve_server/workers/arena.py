@@ -13,18 +13,12 @@ from contextlib import suppress
 
 from attrs import frozen
 from convserve.ranges import Ranges
-from convserve.tensors import TensorSpec
+from convserve.tensors import TensorSpec, aligned
 
 from convserve_server.workers.memory import Owned, sealed_memory
 
-ALIGNMENT = 64  # a cache line, and enough for every vector unit
 WARM_BYTES = 256 << 20
 SHRINK_BYTES = 32 << 20  # about 5 ms of the kernel's time
-
-
-def aligned(byte_count: int) -> int:
-    """`byte_count` rounded up to the next place where a tensor may start; at least one step."""
-    return -(-max(byte_count, 1) // ALIGNMENT) * ALIGNMENT
 
 
 def aligned_bytes(specs: Iterable[TensorSpec]) -> int:
@@ -93,7 +87,7 @@ class Arena:
     """`capacity_bytes` of shared memory (rounded up to whole pages), handed out in regions.
 
     Freed pages stay resident, ready for the next call, up to `warm_bytes`; `shrink` gives what is
-    beyond back to the system. Behind the tensors is one page of `flags`, by which the front tells
+    beyond back to the system. Behind the tensors is one page of flags, by which the front tells
     workers what is no longer wanted. Not thread-safe: one event loop uses it.
     """
 
@@ -103,7 +97,6 @@ class Arena:
         self.fd = sealed_memory("convserve-tensors", self.mapped_bytes)
         self._mapping = mmap.mmap(self.fd, self.mapped_bytes)
         self._bytes = memoryview(self._mapping)
-        self.flags = self._bytes[self.capacity_bytes :]
         self._warm_bytes = warm_bytes
         self._free = Ranges()
         self._free.add(0, self.capacity_bytes)
@@ -170,6 +163,19 @@ class Arena:
         """Writable bytes at an offset of the arena. Regions check their bounds."""
         return self._bytes[offset : offset + length]
 
+    def lower_flag(self, number: int) -> int:
+        """Set the flag of a job to 0, and return its address.
+
+        Flags are used again after 4096 jobs, far more than workers have at a time: two each.
+        """
+        address = self.capacity_bytes + number % mmap.PAGESIZE
+        self._bytes[address] = 0
+        return address
+
+    def raise_flag(self, address: int) -> None:
+        """Set a flag to 1: the job is no longer wanted."""
+        self._bytes[address] = 1
+
     def close(self) -> None:
         """Close the memory. What still views it keeps only the mapping alive. Idempotent."""
         if self.fd < 0:
@@ -177,7 +183,6 @@ class Arena:
         os.close(self.fd)
         self.fd = -1
         self._warm = Ranges()
-        self.flags.release()
         self._bytes.release()
         with suppress(BufferError):
             self._mapping.close()

@@ -8,9 +8,10 @@ from collections.abc import Hashable, Mapping
 from attrs import field, frozen
 
 from convserve_server.planning.inputs import CHANNELS_FIRST
+from convserve_server.planning.tiling import Slices
 from convserve_server.workers.arena import Placement
 from convserve_server.workers.memory import Owned
-from convserve_server.workers.messages import Cut, Part, Steps, Taken
+from convserve_server.workers.messages import Part, Steps, Taken
 
 
 @frozen(eq=False, kw_only=True)
@@ -23,17 +24,18 @@ class Job:
     as in `messages.Run`.
 
     `key` is not empty for weights that stay in their places until `forget(key)`. Jobs of equal
-    `batch_key` may be computed as one batch of all their `rows`; None: this one alone. Its tensors
-    have `byte_count` bytes, and it takes `working_bytes` more in the worker. Of jobs that wait,
-    those of higher `priority` go first, and none begins after its `deadline` (the event loop's
-    time). `request_id` is what a fault of the engine is logged under.
+    `batch_key` may be computed as one batch of all their `rows`; None: this one alone, and so each
+    with `taken` or `kept`, as a batch has those of its first job only. Its tensors have
+    `byte_count` bytes, and it takes `working_bytes` more in its worker. Of jobs that wait, those of
+    higher `priority` go first, and none begins after its `deadline` (the event loop's time).
+    `request_id` is what a fault of the engine is logged under.
     """
 
     work: bytes
     tensors: tuple[Placement, ...]
     outputs: tuple[Placement, ...]
     taken: Mapping[str, Taken] = field(factory=dict)
-    kept: Mapping[str, tuple[Cut, ...]] = field(factory=dict)
+    kept: Mapping[str, Slices] = field(factory=dict)
     key: str = ""
     layout: str = CHANNELS_FIRST
     batch_key: Hashable | None = None
@@ -63,9 +65,8 @@ class Job:
 
 @frozen
 class JobResult:
-    """What ran, how long it waited and how long the engine took (seconds), and in what batch."""
+    """What ran, how long the engine took (seconds), and in a batch of how many rows."""
 
     steps: Steps
-    queue_seconds: float
     compute_seconds: float
     batch_rows: int

@@ -31,30 +31,22 @@ from convserve.v1 import layer_pb2, operation_pb2
 
 from convserve_server.cache import ByteCache
 from convserve_server.planning.program import OperationStep, Program, Step, Work
+from convserve_server.planning.tiling import Slices
 
 MAX_FRAME_BYTES = 64 << 20
+MAX_WORK_BYTES = MAX_FRAME_BYTES // 2  # the rest is for the addresses of the tensors of all parts
 WORK_CACHE_BYTES = 64 << 20
 STEPS_CACHE_BYTES = 8 << 20
 OBJECT_BYTES = 10  # about what decoded work takes in Python objects per byte of its own
 _LENGTH_BYTES = 4
-
-
 _NO_STEPS = msgspec.Raw(msgspec.msgpack.encode(()))
-
-
-class Cut(msgspec.Struct, frozen=True, array_like=True):
-    """The part [start, stop) of a tensor along an axis, counted with the channels first."""
-
-    axis: int
-    start: int
-    stop: int
 
 
 class Taken(msgspec.Struct, frozen=True, array_like=True):
     """What a piece of work takes of a tensor that has this shape where it lies."""
 
     shape: tuple[int, ...]
-    cuts: tuple[Cut, ...]
+    part: Slices
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
@@ -85,7 +77,7 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     layout: str
     flag: int
     taken: dict[str, Taken] = {}
-    kept: dict[str, tuple[Cut, ...]] = {}
+    kept: dict[str, Slices] = {}
 
 
 class Forget(msgspec.Struct, frozen=True, tag="forget"):
@@ -105,24 +97,30 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
     """The engine is loaded."""
 
 
-class Failure(msgspec.Struct, frozen=True, array_like=True):
-    """Why a part was not computed: an error for its caller, or a story for the log only."""
+class Success(msgspec.Struct, frozen=True, array_like=True, tag="success"):
+    """What ran, for how many seconds, on how many rows. `decode_steps` reads `steps`."""
+
+    steps: msgspec.Raw = _NO_STEPS
+    seconds: float = 0.0
+    rows: int = 1
+
+
+class Failure(msgspec.Struct, frozen=True, array_like=True, tag="failure"):
+    """Why something was not computed: an error for its caller, or a story for the log only."""
 
     status: bytes = b""  # google.rpc.Status
     story: str = ""
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """The request has been carried out; parts by number that failed are in `failures`.
-
-    `steps` are StepRecords, to be read by `decode_steps`.
-    """
+    """The request has been carried out: a Run with one outcome of all its parts, or one of each."""
 
     job_id: int
-    steps: msgspec.Raw = _NO_STEPS
-    compute_seconds: float = 0.0
-    rows: int = 1
-    failures: dict[int, Failure] = {}
+    outcomes: tuple[Success | Failure, ...] = ()
+
+    def outcome(self, number: int) -> Success | Failure:
+        """What became of a part."""
+        return self.outcomes[number if len(self.outcomes) > 1 else 0]
 
 
 Request: TypeAlias = Run | Forget | Detach
@@ -177,14 +175,8 @@ def decode_steps(raw: msgspec.Raw) -> Steps:
 
 
 def encode_frame(message: Message) -> bytes:
-    """The frame of a message. Raises TooLargeError."""
+    """The frame of a message."""
     body = _encoder.encode(message)
-    if len(body) > MAX_FRAME_BYTES:
-        raise TooLargeError(
-            f"the description of the work takes {len(body)} bytes, above the limit of "
-            f"{MAX_FRAME_BYTES}; split the network",
-            metadata={"planned_bytes": len(body), "limit": MAX_FRAME_BYTES},
-        )
     return len(body).to_bytes(_LENGTH_BYTES, "little") + body
 
 
@@ -248,10 +240,21 @@ _work_decoder: msgspec.msgpack.Decoder[_ProgramMessage | _OperationMessage] = (
 
 
 def encode_work(work: Work) -> bytes:
-    """Work as bytes."""
+    """Work as bytes. Raises TooLargeError if no frame has room for it and for its tensors."""
+    data = _encoder.encode(_work_message(work))
+    if len(data) > MAX_WORK_BYTES:
+        raise TooLargeError(
+            f"the description of the work takes {len(data)} bytes, above the limit of "
+            f"{MAX_WORK_BYTES}; split the network",
+            metadata={"planned_bytes": len(data), "limit": MAX_WORK_BYTES},
+        )
+    return data
+
+
+def _work_message(work: Work) -> _ProgramMessage | _OperationMessage:
     if isinstance(work, OperationStep):
         operation = operation_to_message(work.operation).SerializeToString()
-        return _encoder.encode(_OperationMessage(operation, work.operands, work.output))
+        return _OperationMessage(operation, work.operands, work.output)
     steps = tuple(
         _StepMessage(
             layer_to_message(step.layer).SerializeToString(),
@@ -261,7 +264,7 @@ def encode_work(work: Work) -> bytes:
         )
         for step in work.steps
     )
-    return _encoder.encode(_ProgramMessage(work.inputs, steps, work.outputs))
+    return _ProgramMessage(work.inputs, steps, work.outputs)
 
 
 def decode_work(data: bytes) -> Work:

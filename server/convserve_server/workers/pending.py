@@ -19,23 +19,18 @@ from google.rpc import status_pb2
 from convserve_server.observability.logs import fields
 from convserve_server.workers.jobs import Job
 from convserve_server.workers.memory import Owned
-from convserve_server.workers.messages import Done, Failure, Forget, Run
+from convserve_server.workers.messages import Done, Failure, Forget, Run, Success
 
 _log = logging.getLogger(__name__)
 
 
 @attrs.define(eq=False)
 class Pending:
-    """One job; whoever made it waits for `outcome`. It holds its regions until `end`.
-
-    Times are the event loop's, in seconds; `sent_at` is 0 while it waits.
-    """
+    """One job; whoever made it waits for `outcome`. It holds its regions until `end`."""
 
     id: int
     job: Job
-    outcome: asyncio.Future[Done]
-    queued_at: float
-    sent_at: float = 0.0
+    outcome: asyncio.Future[Success]
     regions: set[Owned] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -43,10 +38,10 @@ class Pending:
         for region in self.regions:
             region.hold()
 
-    def succeed(self, done: Done) -> None:
+    def succeed(self, result: Success) -> None:
         """Give the result to whoever still waits for it."""
         if not self.outcome.done():
-            self.outcome.set_result(done)
+            self.outcome.set_result(result)
 
     def fail(self, error: ConvserveError) -> None:
         """Give the error to whoever still waits."""
@@ -76,11 +71,11 @@ class Sent:
     def settle(self, done: Done) -> None:
         """Give each part its result, or why it has none."""
         for number, pending in enumerate(self.pendings):
-            failure = done.failures.get(number)
-            if failure is None:
-                pending.succeed(done)
+            outcome = done.outcome(number)
+            if isinstance(outcome, Success):
+                pending.succeed(outcome)
             else:
-                pending.fail(error_of(failure, pending.job.request_id))
+                pending.fail(error_of(outcome, pending.job.request_id))
         self._end()
 
     def lose(self, new_error: Callable[[], ConvserveError]) -> None:
@@ -88,6 +83,13 @@ class Sent:
         for pending in self.pendings:
             pending.fail(new_error())
         self._end()
+
+    def take_back(self) -> tuple[Pending, ...]:
+        """The worker has gone before it began; returns the jobs that somebody still waits for."""
+        wanted = tuple(p for p in self.pendings if not p.outcome.cancelled())
+        self.pendings = tuple(p for p in self.pendings if p.outcome.cancelled())
+        self._end()
+        return wanted
 
     def _end(self) -> None:
         for pending in self.pendings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import socket
@@ -28,8 +27,6 @@ from convserve_server.workers.segments import Segment, segment_sockets, send_seg
 
 EXIT_SECONDS = 2.0  # for a child that has been told to exit, or is about to
 _STDERR = 2  # the child's log, and whatever a library prints, go where the front's log goes
-
-_log = logging.getLogger(__name__)
 
 
 class _Connection(asyncio.Protocol):
@@ -180,16 +177,15 @@ class ChildProcess:
             self._handed.discard(number)
             self.send(encode_frame(Detach(number)))
 
-    async def until_lost(self) -> None:
-        """Wait until the child has exited, is about to, or has sent what cannot be read."""
+    async def until_lost(self) -> Exception | None:
+        """Wait until the child has exited, is about to, or is killed for an answer.
+
+        Returns why that answer could not be taken.
+        """
         await asyncio.wait((self._connection.lost,))
         if self._connection.error is not None:
-            _log.error(
-                "worker %d is killed: its reply cannot be read",
-                self.pid,
-                exc_info=self._connection.error,
-            )
             self.kill()
+        return self._connection.error
 
     def kill(self) -> None:
         """End the process at once; `until_lost` and `end` tell when it is gone."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,7 +11,8 @@ from convserve.tensors import Array, Shape, TensorSpec, dtype_of
 from convserve_server.cache import ByteCache
 from convserve_server.planning.inputs import CHANNELS_LAST, channels_first_axes, channels_last
 from convserve_server.planning.program import OperationStep, Work, work_outputs, work_parameters
-from convserve_server.workers.messages import Cut, Run, decode_work
+from convserve_server.planning.tiling import Slices
+from convserve_server.workers.messages import Run, decode_work
 
 CACHE_BYTES = 16 << 20
 SLOT_BYTES = 1 << 10  # about what a slot takes in Python objects
@@ -40,7 +40,7 @@ class Slot:
         array: Array = np.ndarray(shape, self.dtype, memory, address)
         if self.axes is not None:
             array = array.transpose(self.axes)
-        return array[index_of(taken.cuts, array.ndim)] if taken else array
+        return array[index_of(taken.part, array.ndim)] if taken else array
 
 
 @frozen(eq=False)
@@ -65,11 +65,11 @@ def slots_of(request: Run) -> Slots:
     return slots
 
 
-def index_of(cuts: Sequence[Cut], rank: int) -> Index:
-    """What takes the parts that are wanted out of an array."""
+def index_of(part: Slices, rank: int) -> Index:
+    """What takes the part out of an array."""
     wanted = [slice(None)] * rank
-    for cut in cuts:
-        wanted[cut.axis] = slice(cut.start, cut.stop)
+    for each in part:
+        wanted[each.axis] = slice(each.start, each.stop)
     return tuple(wanted)
 
 

@@ -31,7 +31,7 @@ class Listener(Protocol):
         ...
 
     def worker_down(self, worker: Worker) -> None:
-        """The child is about to go: nothing more is for it to do."""
+        """The child is about to go: nothing more is for it to do. May be told twice."""
         ...
 
     def worker_buried(self, worker: Worker, how: str) -> None:
@@ -95,13 +95,13 @@ class Worker:
 
     def send(self, frame: bytes) -> None:
         """Send a frame to the child. To be called only while there is one that stands ready."""
-        if self._child is not None:
-            self._child.send(frame)
+        assert self._child is not None  # else nobody would answer
+        self._child.send(frame)
 
     def hand(self, segment: Segment) -> None:
         """Have the child know a segment of shared memory, before a frame names it."""
-        if self._child is not None:
-            self._child.hand(segment)
+        assert self._child is not None
+        self._child.hand(segment)
 
     def detach(self, number: int) -> None:
         """Have the child forget a segment."""
@@ -109,14 +109,19 @@ class Worker:
             self._child.detach(number)
 
     def kill(self) -> None:
-        """End the child, if there is one; the next takes its place."""
+        """End the child, if there is one; the next takes its place. The listener is told first."""
+        self._listener.worker_down(self)  # an answer may come yet, but nothing more is for it to do
         if self._child is not None:
             self._child.kill()
 
     async def _keep_alive(self, child: ChildProcess) -> None:
         """Serve with this child, and with the next when it is lost, until cancelled."""
         while True:
-            await child.until_lost()
+            error = await child.until_lost()
+            if error is not None:
+                _log.error(
+                    "worker %d gave an answer that cannot be taken", child.pid, exc_info=error
+                )
             await self._bury(child)
             child = await self._replace_child()
             self.restarts += 1

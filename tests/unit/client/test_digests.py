@@ -1,4 +1,5 @@
 import hashlib
+from itertools import count, islice
 
 import numpy as np
 import pytest
@@ -160,3 +161,23 @@ def test_few_calls_are_remembered() -> None:
         assert drive(repeats.digests(key, {"a": LARGE}, ["a"])) == ()
     assert drive(repeats.digests(0, {"a": LARGE}, ["a"])) == ()
     assert len(drive(repeats.digests(2 * _digests.KEPT - 1, {"a": LARGE}, ["a"]))) == 1
+
+
+class Crowded:
+    """A key that other calls crowd out while it is looked up again and again, as threads do."""
+
+    def __init__(self, repeats: Repeats) -> None:
+        self._repeats = repeats
+        self._others = count()
+
+    def __hash__(self) -> int:
+        for other in islice(self._others, _digests.KEPT // 3):
+            drive(self._repeats.digests(other, {"a": X}, ["a"]))
+        return 0
+
+
+def test_a_call_that_others_crowd_out_meanwhile_is_no_fault() -> None:
+    repeats = Repeats()
+    key = Crowded(repeats)
+    for named in (0, 1):
+        assert len(drive(repeats.digests(key, {"a": LARGE}, ["a"]))) == named

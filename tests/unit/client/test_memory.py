@@ -11,8 +11,7 @@ import pytest
 from convserve.errors import InternalError
 from convserve.tensors import TensorSpec
 from convserve_client._leasing import map_sealed
-from convserve_client._memory import ALIGNMENT, SharedMemory, aligned
-from convserve_server.workers import arena
+from convserve_client._memory import SharedMemory
 
 SIZE = 1 << 16
 Y = TensorSpec("y", "float32", (4, 25))  # 400 bytes
@@ -34,11 +33,6 @@ def is_whole(memory):
     spans = memory.allocate([SIZE])
     memory.free(spans or ())
     return spans == [(0, SIZE)]
-
-
-def test_both_sides_agree_where_tensors_may_begin():
-    assert ALIGNMENT == arena.ALIGNMENT
-    assert [aligned(n) for n in (0, 1, 64, 65)] == [arena.aligned(n) for n in (0, 1, 64, 65)]
 
 
 def test_the_lowest_room_is_given_first_and_given_again(memory):

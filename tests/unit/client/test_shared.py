@@ -10,10 +10,10 @@ from convserve import errors
 from convserve.codec import to_message
 from convserve.layers import ReLU
 from convserve.networks import Network
-from convserve.tensors import array_over, spec_from_message, spec_of, spec_to_message
+from convserve.tensors import aligned, array_over, spec_from_message, spec_of, spec_to_message
 from convserve.v1 import compute_service_pb2 as pb2
 from convserve_client import _operations, _shared
-from convserve_client._memory import SharedMemory, aligned
+from convserve_client._memory import SharedMemory
 from convserve_client._networks import run
 from convserve_client._shared import Leases, lease_bytes, leases_at
 

@@ -7,8 +7,9 @@ from threading import Lock
 
 import pytest
 from convserve.errors import DeadlineExceededError
+from convserve_client._endpoint import Endpoint
 from convserve_client._retries import Effort, Policy
-from convserve_client._transport import AsyncTransport, Endpoint, Transport
+from convserve_client._transport import AsyncTransport, Transport
 from convserve_server.app import _OPTIONS as SERVER_OPTIONS
 
 NOWHERE = Endpoint("localhost:1")

@@ -1,6 +1,6 @@
 """The table of methods."""
 
-from convserve.services import METHODS, SERVICES
+from convserve.services import METHODS, SERVICES, arity_of
 
 
 def test_the_table_holds_every_method():
@@ -11,6 +11,16 @@ def test_the_table_holds_every_method():
     assert not METHODS["RunInline"].client_streaming
     assert METHODS["LoadModel"].client_streaming
     assert not METHODS["LoadModel"].server_streaming
+
+
+def test_arities_are_called_as_grpc_does():
+    arities = {name: METHODS[name].arity for name in ("Run", "RunInline", "LoadModel")}
+    assert arities == {
+        "Run": "stream_stream",
+        "RunInline": "unary_unary",
+        "LoadModel": "stream_unary",
+    }
+    assert arity_of(client_streaming=False, server_streaming=True) == "unary_stream"
 
 
 def test_every_method_has_messages_of_its_own():

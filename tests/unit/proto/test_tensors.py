@@ -124,3 +124,7 @@ class OnlyDlpack:
 )
 def test_anything_like_an_array_is_taken(value):
     assert tensors.as_array(value).tolist() == [1, 2]
+
+
+def test_where_a_tensor_may_begin():
+    assert [tensors.aligned(n) for n in (0, 1, 64, 65)] == [64, 64, 64, 128]

@@ -1,5 +1,4 @@
 import asyncio
-import os
 from contextlib import closing
 
 import grpc
@@ -12,7 +11,9 @@ from convserve.tensors import TensorSpec, spec_to_message
 from convserve.v1 import compute_service_pb2 as pb2
 from convserve.v1 import planning_service_pb2
 from convserve_server import app
-from convserve_server.settings import Address, Settings
+from convserve_server.addresses import Address
+from convserve_server.listening import StartError
+from convserve_server.settings import Settings
 from convserve_server.workers.arena import Arena
 
 from tests.wire import call
@@ -61,7 +62,7 @@ def test_what_cannot_start_leaves_nothing_behind():
         async with app.running(settings(engine="nothing:Nothing")):
             pytest.fail("it cannot start")
 
-    with pytest.raises(app.StartError, match="before it was ready"):
+    with pytest.raises(StartError, match="before it was ready"):
         asyncio.run(scenario())
 
 
@@ -70,7 +71,7 @@ def test_a_tensor_pool_that_cannot_be_had_is_refused():
         async with app.running(settings(tensor_pool_bytes=1 << 60)):
             pytest.fail("it cannot start")
 
-    with pytest.raises(app.StartError, match="--tensor-pool-bytes"):
+    with pytest.raises(StartError, match="--tensor-pool-bytes"):
         asyncio.run(scenario())
 
 
@@ -79,18 +80,8 @@ def test_an_address_of_another_machine_is_refused():
         async with app.running(settings(listen=(Address("192.0.2.1", 1),))):
             pytest.fail("it cannot start")
 
-    with pytest.raises(app.StartError, match=r"cannot listen on 192\.0\.2\.1:1"):
+    with pytest.raises(StartError, match=r"cannot listen on 192\.0\.2\.1:1"):
         asyncio.run(scenario())
-
-
-def test_it_is_told_to_stop_while_it_starts():
-    owner, ours = os.pipe()
-    os.close(ours)  # the owner has gone already
-    try:
-        never_ready = settings(engine="tests.fakes.engines:NeverReady", owner_fd=owner)
-        asyncio.run(app._serve(never_ready))
-    finally:
-        os.close(owner)
 
 
 def test_plans_tell_of_the_engine_that_would_run_them():

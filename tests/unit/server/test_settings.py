@@ -1,9 +1,11 @@
-import os
 from pathlib import Path
 
 import pytest
 from convserve_server import settings
-from convserve_server.settings import Address, ModelFolder, read_settings
+from convserve_server.addresses import Address
+from convserve_server.machine import memory_limit_bytes
+from convserve_server.settings import read_settings
+from convserve_server.values import ModelFolder
 
 
 def test_defaults_listen_on_loopback_only():
@@ -13,7 +15,7 @@ def test_defaults_listen_on_loopback_only():
     assert value.engine == "cpu"
     assert value.threads is None
     assert value.tensor_pool_bytes == value.worker_memory_bytes
-    assert 0 < value.tensor_pool_bytes <= settings.memory_limit_bytes() // 2
+    assert 0 < value.tensor_pool_bytes <= memory_limit_bytes() // 2
 
 
 def test_flags_win_over_the_environment_and_it_over_defaults():
@@ -151,48 +153,3 @@ def test_version_and_help(capsys):
             read_settings([flag], {})
         assert caught.value.code == 0
         assert text in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("1", 1), ("2KiB", 2048), ("512MiB", 512 << 20), ("4 gib", 4 << 30), ("1TiB", 1 << 40)],
-)
-def test_sizes(text, size):
-    assert settings.parse_size(text) == size
-
-
-@pytest.mark.parametrize(
-    ("address", "local"),
-    [
-        ("127.0.0.1:1", True),
-        ("127.8.8.8:1", True),
-        ("[::1]:1", True),
-        ("localhost:1", True),
-        ("unix:/tmp/x", True),
-        ("0.0.0.0:1", False),
-        ("[::]:1", False),
-        ("example.org:1", False),
-    ],
-)
-def test_which_addresses_only_this_machine_reaches(address, local):
-    parsed = settings.parse_address(address)
-    assert parsed.is_local is local
-    assert str(parsed) == address
-
-
-def _write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-
-
-def test_the_memory_limit_is_that_of_the_tightest_control_group(tmp_path):
-    unlimited = settings.memory_limit_bytes(tmp_path)
-    assert unlimited == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    groups = tmp_path / "sys/fs/cgroup"
-    _write(tmp_path / "proc/self/cgroup", "0::/outer/inner\n")
-    _write(groups / "memory.max", "max\n")
-    _write(groups / "outer/memory.max", "5000000\n")
-    _write(groups / "outer/inner/memory.max", "max\n")
-    assert settings.memory_limit_bytes(tmp_path) == 5_000_000
-    _write(groups / "memory/memory.limit_in_bytes", "4000000\n")
-    assert settings.memory_limit_bytes(tmp_path) == 4_000_000

@@ -1,6 +1,6 @@
 """Work that is too large at once, or too small alone: split or joined, with the same results."""
 
-from convserve_server.planning.tiling.batches import is_row_separable, rebatched, row_blocks
+from convserve_server.planning.tiling.batches import is_row_separable, rebatched
 from convserve_server.planning.tiling.pieces import Piece, Slice, Slices
 from convserve_server.planning.tiling.splitting import Split, row_pieces, split
 
@@ -11,7 +11,6 @@ __all__ = [
     "Split",
     "is_row_separable",
     "rebatched",
-    "row_blocks",
     "row_pieces",
     "split",
 ]

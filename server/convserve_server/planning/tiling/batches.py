@@ -10,6 +10,8 @@ from convserve.tensors import dtype_of
 from convserve_server.planning.program import Program, Step, Work, work_outputs
 from convserve_server.planning.tiling.pieces import reshaped, with_size
 
+MAX_BLOCKS = 1 << 8
+
 _SUMS = Conv | ConvTranspose | Dense
 
 
@@ -33,14 +35,15 @@ def is_row_separable(work: Work) -> bool:
 def row_blocks(program: Program, block_bytes: int) -> tuple[tuple[int, int], ...]:
     """The batch as (start, stop) ranges whose inputs and outputs take up to `block_bytes`.
 
-    At least one row each, as equal as possible; () where there would be fewer than two blocks.
+    At least one row each, as equal as possible, and larger ones where they were more than
+    MAX_BLOCKS; () where there would be fewer than two.
     """
     rows = program.inputs[0].shape[0]
     total = sum(spec.byte_count for spec in (*program.inputs, *work_outputs(program)))
     if not total:
         return ()
     fitting = max(1, block_bytes * rows // total)
-    count = -(-rows // fitting)
+    count = min(-(-rows // fitting), MAX_BLOCKS)
     return even_ranges(rows, count) if count > 1 else ()
 
 

@@ -16,7 +16,8 @@ from convserve_server.planning.tiling.batches import even_ranges, rebatched, row
 from convserve_server.planning.tiling.grid import Grid, find_grid, tile_bytes
 from convserve_server.planning.tiling.pieces import Piece, Slice, Slices
 
-MAX_PIECES = 1 << 16
+MAX_PIECES = 1 << 12  # each takes a message and some microseconds
+MAX_BLOCKS = 1 << 8
 
 
 @frozen

@@ -2,7 +2,13 @@ import json
 import logging
 
 import pytest
-from convserve_server.observability.logs import JsonFormatter, TextFormatter, fields
+from convserve_server.observability.logs import (
+    JsonFormatter,
+    TextFormatter,
+    configure_logs,
+    fields,
+)
+from grpc._cython import cygrpc
 
 NASTY = 'x\n{"event": "forged"} \x1b[2J " = \u2028'
 
@@ -52,3 +58,22 @@ def test_text_marks_the_lines_of_a_traceback(exc_info):
 
 def test_what_is_not_json_is_shown_as_text():
     assert json.loads(JsonFormatter().format(record(value=ValueError("bad"))))["value"] == "bad"
+
+
+@pytest.fixture
+def root_logger():
+    """The root logger, which gets its handlers back."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield root
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_an_answer_whose_caller_left_is_no_event_and_a_fault_is(root_logger, capsys, exc_info):
+    configure_logs("info", "json")
+    left = cygrpc.ExecuteBatchError("the call is over")
+    root_logger.error("raised in core", exc_info=(type(left), left, None))
+    root_logger.error("a fault", exc_info=exc_info)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["event"] == "a fault"

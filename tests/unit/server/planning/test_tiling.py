@@ -12,9 +12,8 @@ from convserve_server.planning.planner import compile_network, plan_operation
 from convserve_server.planning.tiling import (
     is_row_separable,
     rebatched,
-    row_blocks,
 )
-from convserve_server.planning.tiling.batches import even_ranges
+from convserve_server.planning.tiling.batches import MAX_BLOCKS, even_ranges, row_blocks
 from convserve_server.planning.tiling.tracks import Track, find_tracks
 
 from tests.planning import plan
@@ -73,6 +72,7 @@ def test_blocks_have_about_so_many_bytes_of_inputs_and_outputs():
 def test_fewer_than_two_blocks_are_none():
     program = program_of([cs.ReLU()], (10, 1, 25))
     assert row_blocks(program, 2000) == ()
+    assert len(row_blocks(rebatched(program, 1 << 30), 1)) == MAX_BLOCKS
     assert row_blocks(rebatched(program, 0), 1) == ()
     assert row_blocks(rebatched(program, 1), 1) == ()
 

@@ -6,11 +6,11 @@ from convserve_server.scheduling.admission import (
     Cancel,
     Continue,
     Defer,
-    IllegalEventError,
     Refuse,
     Release,
     Request,
 )
+from convserve_server.scheduling.events import IllegalEventError
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule

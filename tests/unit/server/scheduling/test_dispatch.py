@@ -1,17 +1,15 @@
 import pytest
 from convserve.errors import DeadlineExceededError, OverloadedError, TooLargeError
 from convserve_server.scheduling import backlog
-from convserve_server.scheduling.admission import IllegalEventError
-from convserve_server.scheduling.batching import BATCH_SECONDS
-from convserve_server.scheduling.dispatch import (
-    MAX_PASSES,
+from convserve_server.scheduling.batching import BATCH_SECONDS, Task
+from convserve_server.scheduling.dispatch import MAX_PASSES, Dispatcher
+from convserve_server.scheduling.events import (
     Cancel,
-    Dispatcher,
     Finished,
+    IllegalEventError,
     Refuse,
     Start,
     Submit,
-    Task,
     Tick,
     Wake,
     WorkerDown,
@@ -369,6 +367,19 @@ def test_a_full_queue_refuses_with_the_numbers_and_a_delay():
     assert error.metadata == {"queue_length": "1", "limit": "1"}
     assert error.message == "1 calls wait for a worker, and 1 may; retry after 1.0 s"
     assert error.retry_delay == 1.0
+
+
+def test_whether_there_is_room_is_told_before_a_task_comes():
+    dispatcher = new_dispatcher(0, queue_limit=1)
+    submit(dispatcher, task(1))
+    assert dispatcher.refusal() is None
+    submit(dispatcher, task(2))
+    error = dispatcher.refusal(0)
+    assert isinstance(error, OverloadedError)
+    assert error.message == "1 calls wait for a worker, and 1 may; retry after 1.0 s"
+    assert dispatcher.refusal(10) is None
+    refused(submit(dispatcher, task(3, priority=10)), 2)  # as was told
+    assert isinstance(dispatcher.refusal(10), OverloadedError)
 
 
 def test_without_a_queue_what_can_start_is_not_refused():

@@ -153,6 +153,23 @@ def test_no_more_are_served_at_once_than_there_are_places(at_the_door):
     at_the_door(visit)
 
 
+def cancel_visits(loop, coroutine, **options):
+    """Make a task, and cancel that of a visit before its first step, as a door that closes does."""
+    task = asyncio.Task(coroutine, loop=loop, **options)
+    if coroutine.__name__ == "_receive":
+        task.cancel()
+    return task
+
+
+def test_a_visit_that_never_begins_is_ended(at_the_door):
+    async def visit(door, fd):
+        asyncio.get_running_loop().set_task_factory(cancel_visits)
+        with door.offer(fd), await connect(door) as connection:
+            assert await asyncio.to_thread(answer_of, connection) == (b"", None)
+
+    at_the_door(visit)
+
+
 def test_another_user_gets_nothing_though_it_has_the_ticket(at_the_door, monkeypatch, caplog):
     monkeypatch.setattr(handover.os, "geteuid", lambda: 12345)
 

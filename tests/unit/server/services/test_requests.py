@@ -10,8 +10,9 @@ from convserve.networks import Network
 from convserve.plans import Device
 from convserve.tensors import TensorSpec, spec_to_message
 from convserve.v1 import compute_service_pb2 as pb2
+from convserve_server.planning.tiling import Slice
 from convserve_server.services.requests import RequestReader
-from convserve_server.workers.messages import Cut, Taken, decode_work
+from convserve_server.workers.messages import Taken, decode_work
 
 from tests.planning import FixedAdvisor
 
@@ -28,9 +29,18 @@ def header(layers, *specs, **options):
     )
 
 
+def new_reader(advisor, worker_memory_bytes=1 << 20, tensor_pool_bytes=1 << 30):
+    return RequestReader(
+        [CPU],
+        advisor,
+        worker_memory_bytes=worker_memory_bytes,
+        tensor_pool_bytes=tensor_pool_bytes,
+    )
+
+
 @pytest.fixture
 def reader():
-    return RequestReader([CPU], FixedAdvisor(), 1 << 20)
+    return new_reader(FixedAdvisor(), 1 << 20)
 
 
 class PatientAdvisor:
@@ -100,9 +110,9 @@ def test_the_device_is_known_or_the_default(reader):
 def test_work_beyond_the_workers_memory_is_refused_with_the_three_numbers():
     x = TensorSpec("input", "float32", (1, 1, 10, 10))
     message = header([Upsample(10), GlobalAvgPool()], x)  # 40 000 bytes between them
-    assert read(RequestReader([CPU], FixedAdvisor(50), 40_050), message).output_bytes == 4
-    with pytest.raises(errors.TooLargeError, match=r"40050 bytes.* worker has 40049") as caught:
-        read(RequestReader([CPU], FixedAdvisor(50), 40_049), message)
+    assert read(new_reader(FixedAdvisor(50), 40_050), message).output_bytes == 4
+    with pytest.raises(errors.TooLargeError, match=r"40050 bytes.* workers have 40049") as caught:
+        read(new_reader(FixedAdvisor(50), 40_049), message)
     assert caught.value.metadata == {
         "planned_bytes": "40050",
         "split_bytes": "40050",
@@ -113,9 +123,9 @@ def test_work_beyond_the_workers_memory_is_refused_with_the_three_numbers():
 def test_work_beyond_the_workers_memory_is_split_where_it_can_be():
     x = TensorSpec("input", "float32", (6, 1, 10, 10))
     message = header([Upsample(10), GlobalAvgPool()], x)
-    request = read(RequestReader([CPU], FixedAdvisor(), 80_000), message)
+    request = read(new_reader(FixedAdvisor(), 80_000), message)
     assert [piece.taken["input"] for piece in request.pieces] == [
-        Taken((6, 1, 10, 10), (Cut(0, start, start + 2),)) for start in (0, 2, 4)
+        Taken((6, 1, 10, 10), (Slice(0, start, start + 2),)) for start in (0, 2, 4)
     ]
     assert {piece.working_bytes for piece in request.pieces} == {80_000}
     assert {decode_work(piece.work).inputs[0].shape for piece in request.pieces} == {(2, 1, 10, 10)}
@@ -147,7 +157,7 @@ def test_tensors_are_found_in_whatever_order_they_come(reader):
 
 def test_a_long_header_does_not_hold_up_the_loop():
     advisor = PatientAdvisor()
-    reader = RequestReader([CPU], advisor, 1 << 20)
+    reader = new_reader(advisor, 1 << 20)
     message = header([ReLU(name=f"{'x' * 100}{number}") for number in range(20)], X)
 
     async def scenario():
@@ -161,7 +171,7 @@ def test_a_long_header_does_not_hold_up_the_loop():
 
 
 def test_what_is_kept_is_counted_with_its_work():
-    reader = RequestReader([CPU], FixedAdvisor(), 1 << 20)
+    reader = new_reader(FixedAdvisor(), 1 << 20)
     one, many = (read(reader, header([ReLU() for _ in range(n)], X)) for n in (1, 40))
     works = [len(each.pieces[0].work) + len(each.sample_work) for each in (one, many)]
     assert one.kept_bytes > works[0]
@@ -184,3 +194,19 @@ def test_too_many_of_anything_are_refused_by_their_number(reader, what):
     with pytest.raises(errors.TooLargeError, match=f"{limit + 1} .* limit of {limit}") as caught:
         read(reader, message)
     assert caught.value.field == what
+
+
+def test_what_no_pool_holds_is_refused_before_it_is_split():
+    reader = new_reader(FixedAdvisor(), 1 << 10, 1 << 20)
+    huge = TensorSpec("input", "float32", (1 << 30, 1, 8, 8))
+    with pytest.raises(errors.TooLargeError, match="the server has 1048576 in all"):
+        read(reader, header([ReLU()], huge))
+
+
+def test_a_batch_of_many_rows_comes_in_few_blocks():
+    reader = new_reader(FixedAdvisor(), 1 << 60, 1 << 60)
+    many = TensorSpec("input", "float32", (1 << 30, 1, 8, 8))
+    pieces = read(reader, header([ReLU()], many)).pieces
+    assert len(pieces) == 256
+    assert pieces[-1].made_rows == pieces[-1].read_rows == 1 << 30
+    assert [piece.made_rows for piece in pieces] == [piece.read_rows for piece in pieces]

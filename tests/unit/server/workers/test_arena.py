@@ -4,8 +4,8 @@ import os
 from itertools import pairwise
 
 import pytest
-from convserve.tensors import TensorSpec
-from convserve_server.workers.arena import ALIGNMENT, Arena, NoRoomError, aligned_bytes, place
+from convserve.tensors import ALIGNMENT, TensorSpec
+from convserve_server.workers.arena import Arena, NoRoomError, aligned_bytes, place
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule

@@ -11,13 +11,15 @@ from convserve.layers import Conv, ReLU
 from convserve.operations import Convolve
 from convserve.tensors import TensorSpec
 from convserve_server.planning.program import OperationStep, Program, Step
+from convserve_server.planning.tiling import Slice
 from convserve_server.workers.child import Runner, serve
 from convserve_server.workers.messages import (
-    Cut,
     Detach,
+    Failure,
     Part,
     Ready,
     Run,
+    Success,
     Taken,
     decode_steps,
     encode_frame,
@@ -93,6 +95,12 @@ def new_runner(memory, segments):
     return lambda engine: Runner(engine, memory.bytes, segments)
 
 
+def rows_of(done):
+    """The rows of each batch, if nothing failed."""
+    assert all(isinstance(outcome, Success) for outcome in done.outcomes)
+    return [outcome.rows for outcome in done.outcomes]
+
+
 def request(work, *parts, layout="channels_first", key="", **more):
     return Run(5, work, parts, key, layout, FLAG, **more)
 
@@ -101,7 +109,7 @@ def request(work, *parts, layout="channels_first", key="", **more):
 def test_the_engine_sees_channels_first_whatever_lies_in_memory(new_runner, memory, layout):
     x, w = memory.put(0, np.arange(2 * SAMPLE)), memory.put(120, np.full(9, 7))
     done = new_runner(TransposedCopy()).run(request(copies(2), Part(2, (x, w, 640)), layout=layout))
-    assert (done.failures, done.rows) == ({}, 2)
+    assert rows_of(done) == [2]
     assert memory.at(640, 2 * SAMPLE) == list(range(7, 127))
 
 
@@ -116,7 +124,7 @@ def test_parts_with_different_rows_are_one_batch_with_the_weights_of_the_first(
         x = memory.put(240 * number, np.arange(count * SAMPLE) + 1000 * number)
         parts.append(Part(count, (x, weight, x + 480)))
     done = new_runner(engine).run(request(copies(2), *parts, layout=layout))
-    assert (done.failures, done.rows) == ({}, 3)
+    assert rows_of(done) == [3]
     assert engine.runs == [(3, 3, 4, 5)]
     for number, (count, part) in enumerate(zip(rows, parts, strict=True)):
         expected = np.arange(count * SAMPLE) + 1000 * number + 7
@@ -136,26 +144,28 @@ def test_a_part_that_is_refused_fails_alone(new_runner, memory):
     parts = [Part(1, (memory.put(8 * n, [v] * 3), 256 + 32 * n)) for n, v in enumerate(values)]
     engine = Fussy()
     done = new_runner(engine).run(request(relus("a"), *parts))
-    assert set(done.failures) == {1, 3}
-    for number, failure in done.failures.items():
-        error = from_status(status_pb2.Status.FromString(failure.status))
+    for number in (1, 3):
+        error = from_status(status_pb2.Status.FromString(done.outcome(number).status))
         assert error.message == f"{values[number]} is negative"
     assert memory.at(256, 3) == [2, 2, 2]
     assert memory.at(256 + 64, 3) == [3, 3, 3]
     assert np.isnan(memory.at(256 + 32, 3)).all()
     assert engine.runs == [(1, 3), (1, 3)]
-    assert done.rows == 1
-    assert len(decode_steps(done.steps).records) == 1
+    for number in (0, 2):
+        alone = done.outcome(number)
+        assert alone.rows == 1
+        assert alone.seconds > 0
+        assert len(decode_steps(alone.steps).records) == 1
+    assert len(done.outcomes) == 4
 
 
 def test_a_fault_is_told_as_a_story_for_each_part(new_runner, memory):
     parts = [Part(1, (memory.put(8 * n, [n] * 3), 256 + 32 * n)) for n in range(2)]
     done = new_runner(Scripted()).run(request(relus("a"), *parts, key="break:secret"))
-    assert set(done.failures) == {0, 1}
-    for failure in done.failures.values():
+    assert len(done.outcomes) == 2
+    for failure in done.outcomes:
         assert failure.status == b""
         assert "RuntimeError: secret" in failure.story
-    assert decode_steps(done.steps).records == ()
 
 
 def test_what_was_given_up_is_not_begun(new_runner, memory):
@@ -165,7 +175,8 @@ def test_what_was_given_up_is_not_begun(new_runner, memory):
     done = new_runner(engine).run(request(relus("a"), *parts))
     assert engine.runs == []
     assert np.isnan(memory.at(256, 16)).all()
-    assert set(done.failures) == {0, 1}
+    assert isinstance(done.outcome(0), Failure)
+    assert done.outcome(1) == done.outcome(0)
 
 
 def test_several_outputs_go_to_their_places(new_runner, memory):
@@ -174,7 +185,7 @@ def test_several_outputs_go_to_their_places(new_runner, memory):
         for n, rows in enumerate((1, 2))
     ]
     done = new_runner(Scripted()).run(request(relus("b", "a"), *parts))
-    assert (done.failures, done.rows) == ({}, 3)
+    assert rows_of(done) == [3]
     for n, rows in enumerate((1, 2)):
         for start in (512, 256):
             assert memory.at(start + 64 * n, 3 * rows) == [n + 1] * 3 * rows
@@ -186,7 +197,7 @@ def test_an_operation_runs_on_its_operands(new_runner, memory):
     part = Part(1, (memory.put(0, [1, 2, 3, 4]), memory.put(8, [5, 5, 5, 5]), 128))
     done = new_runner(Scripted()).run(request(work, part))
     assert memory.at(128, 4) == [7, 8, 9, 10]
-    assert done.rows == 1
+    assert rows_of(done) == [1]
 
 
 # Pieces
@@ -197,18 +208,18 @@ def test_a_piece_takes_and_keeps_a_part_of_what_lies_in_memory(new_runner, memor
     """Rows 1 and 2 of 4, columns 2 to 4 of 6; of the result only column 3 counts."""
     whole = np.arange(4 * 2 * 6).reshape(4, 2, 6)  # channels first
     lies = whole if layout == "channels_first" else np.moveaxis(whole, 1, -1)
-    taken = Taken(lies.shape, (Cut(0, 1, 3), Cut(2, 2, 5)))
-    placed = Taken(lies.shape, (Cut(0, 1, 3), Cut(2, 3, 4)))
+    taken = Taken(lies.shape, (Slice(0, 1, 3), Slice(2, 2, 5)))
+    placed = Taken(lies.shape, (Slice(0, 1, 3), Slice(2, 3, 4)))
     done = new_runner(Scripted()).run(
         request(
             relus("a", shape=(2, 2, 3)),
             Part(4, (memory.put(0, lies), 256)),
             layout=layout,
             taken={"input": taken, "a": placed},
-            kept={"a": (Cut(2, 1, 2),)},
+            kept={"a": (Slice(2, 1, 2),)},
         )
     )
-    assert done.failures == {}
+    assert rows_of(done) == [2]
     result = np.reshape(memory.at(256, 48), lies.shape)
     result = result if layout == "channels_first" else np.moveaxis(result, -1, 1)
     np.testing.assert_array_equal(result[1:3, :, 3], whole[1:3, :, 3] + 1)
@@ -216,7 +227,7 @@ def test_a_piece_takes_and_keeps_a_part_of_what_lies_in_memory(new_runner, memor
 
 
 def test_a_piece_whose_result_all_counts_is_made_in_its_place(new_runner, memory):
-    whole = Taken((4, 3), (Cut(0, 1, 3),))
+    whole = Taken((4, 3), (Slice(0, 1, 3),))
     x = memory.put(0, np.arange(12))
     new_runner(Scripted()).run(
         request(
@@ -243,7 +254,7 @@ def test_tensors_may_lie_in_segments(new_runner, memory, segment_ends, segments)
             Part(1, (memory.put(0, [7, 8, 9]), 128), (0, 7)),
         ]
         done = runner.run(request(relus("a"), *parts))
-        assert (done.failures, done.rows) == ({}, 2)
+        assert rows_of(done) == [2]
         assert memory.at(64, 3) == [2, 3, 4]
         assert np.frombuffer(segment.view(128, 12), np.float32).tolist() == [8, 9, 10]
     runner.detach(Detach(7))

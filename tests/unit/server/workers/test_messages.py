@@ -7,9 +7,9 @@ from convserve.tensors import TensorSpec
 from convserve.v1 import compute_service_pb2 as pb2
 from convserve_server.cache import ByteCache
 from convserve_server.planning.program import OperationStep, Program, Step
+from convserve_server.planning.tiling import Slice
 from convserve_server.workers import messages
 from convserve_server.workers.messages import (
-    Cut,
     Detach,
     Done,
     Failure,
@@ -19,6 +19,7 @@ from convserve_server.workers.messages import (
     Part,
     Ready,
     Run,
+    Success,
     Taken,
     decode_steps,
     decode_work,
@@ -46,14 +47,15 @@ MESSAGES = [
         "",
         "channels_first",
         4097,
-        {"input": Taken((2, 2, 8), (Cut(0, 0, 1), Cut(2, 3, 5)))},
-        {"conv1": (Cut(2, 1, 2),)},
+        {"input": Taken((2, 2, 8), (Slice(0, 0, 1), Slice(2, 3, 5)))},
+        {"conv1": (Slice(2, 1, 2),)},
     ),
     Forget(2, "m-1"),
     Detach(7),
     Ready(),
-    Done(3, encode_steps(STEPS), 0.5, 4),
-    Done(4, failures={1: Failure(b"status"), 2: Failure(story="story")}),
+    Done(3),
+    Done(4, (Success(encode_steps(STEPS), 0.5, 4),)),
+    Done(5, (Failure(b"status"), Failure(story="story"), Success(encode_steps(STEPS), 0.5))),
 ]
 
 
@@ -103,10 +105,13 @@ def test_steps_come_as_they_were_sent_and_are_told_of_once():
     assert decode_steps(encode_steps(twice)) is steps
 
 
-def test_work_beyond_the_frame_limit_is_refused(monkeypatch):
-    monkeypatch.setattr(messages, "MAX_FRAME_BYTES", 100)
-    with pytest.raises(TooLargeError, match="above the limit of 100; split the network"):
-        encode_frame(Forget(1, "k" * 100))
+def test_work_that_no_frame_has_room_for_is_refused(monkeypatch):
+    size = len(encode_work(PROGRAM))
+    monkeypatch.setattr(messages, "MAX_WORK_BYTES", size)
+    encode_work(PROGRAM)
+    monkeypatch.setattr(messages, "MAX_WORK_BYTES", size - 1)
+    with pytest.raises(TooLargeError, match=f"above the limit of {size - 1}; split the network"):
+        encode_work(PROGRAM)
 
 
 @pytest.mark.parametrize("work", [PROGRAM, OPERATION], ids=["program", "operation"])
