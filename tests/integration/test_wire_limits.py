@@ -71,8 +71,10 @@ def test_a_huge_output_is_refused(channel):
     assert type(error) is errors.TooLargeError
     assert int(error.metadata["planned_bytes"]) > 4 * 10**12
     error = refused(channel, "RunInline", *requests_of("RunInline", [Upsample(10_000)]))
+    assert type(error) is errors.TooLargeError
+    error = refused(channel, "RunInline", *requests_of("RunInline", [Upsample(50)]))
     assert type(error) is errors.InlineTooLargeError
-    assert error.metadata["response_bytes"] == str(4 * 10**12)
+    assert error.metadata["response_bytes"] == str(10**8)
 
 
 def test_a_huge_output_of_a_model_is_refused(channel):

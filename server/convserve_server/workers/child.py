@@ -100,7 +100,7 @@ class Runner:
         """
         if self.memory[request.flag]:
             return Done(request.job_id, (_GIVEN_UP,))
-        outcomes = (self._attempt(request, request.parts),)
+        outcomes: tuple[Success | Failure, ...] = (self._attempt(request, request.parts),)
         if isinstance(outcomes[0], Failure) and len(request.parts) > 1:
             outcomes = tuple(self._attempt(request, (part,)) for part in request.parts)
         if request.taken:
