@@ -206,7 +206,7 @@ class Guard(grpc.GenericRpcHandler):
         )
         for steps, rows in call.work:
             self._metrics.count_work(steps, rows)
-        level = logging.DEBUG if code == "OK" and call.seconds < SLOW_SECONDS else logging.INFO
+        level = logging.DEBUG if _is_usual(call, code, error) else logging.INFO
         if not _LOG.isEnabledFor(level):
             return
         failure = (
@@ -226,6 +226,11 @@ class Guard(grpc.GenericRpcHandler):
                 peer=call.peer,
             ),
         )
+
+
+def _is_usual(call: Call, code: str, error: ConvserveError | None) -> bool:
+    """Whether a call is no event: it went well and fast, or is one of very many in an overload."""
+    return isinstance(error, OverloadedError) or (code == "OK" and call.seconds < SLOW_SECONDS)
 
 
 def _as_error(call: Call, exception: Exception, passed: _Limit | None) -> ConvserveError:
