@@ -23,13 +23,15 @@ class EncodedPiece:
     """A piece of work as `encode_work` made it, with `taken` and `kept` of `jobs.Job`.
 
     It reads none but the first `read_rows` rows of the batch; when it is done, and the pieces
-    before it, the first `made_rows` rows of the results are there.
+    before it, the first `made_rows` rows of the results are there. It `is_frugal` if the work is
+    split because memory is short.
     """
 
     work: bytes
     working_bytes: int
     read_rows: int
     made_rows: int
+    is_frugal: bool = False
     taken: Mapping[str, Taken] = field(factory=dict)
     kept: Mapping[str, Slices] = field(factory=dict)
 
@@ -46,7 +48,9 @@ def make_pieces(
     needed = working_bytes(work, advisor)
     if needed <= budget_bytes:
         blocks = row_pieces(work, BLOCK_BYTES)
-        return _encode(blocks, needed, shapes) if blocks else (_whole(work, needed),)
+        if blocks:
+            return _encode(blocks, needed, shapes, is_frugal=False)
+        return (_whole(work, needed),)
     found = split(work, advisor, budget_bytes)
     if not found.pieces:
         raise TooLargeError(
@@ -59,7 +63,7 @@ def make_pieces(
                 "limit_bytes": budget_bytes,
             },
         )
-    return _encode(found.pieces, found.working_bytes, shapes)
+    return _encode(found.pieces, found.working_bytes, shapes, is_frugal=True)
 
 
 def _whole(work: Work, needed: int) -> EncodedPiece:
@@ -70,7 +74,7 @@ def _whole(work: Work, needed: int) -> EncodedPiece:
 
 
 def _encode(
-    pieces: Sequence[Piece], needed: int, shapes: Mapping[str, Shape]
+    pieces: Sequence[Piece], needed: int, shapes: Mapping[str, Shape], *, is_frugal: bool
 ) -> tuple[EncodedPiece, ...]:
     works = {program: encode_work(program) for program in {piece.program for piece in pieces}}
     rows = next(iter(shapes.values()))[0]
@@ -82,6 +86,7 @@ def _encode(
             working_bytes=needed,
             read_rows=max(_rows(part, rows)[1] for part in piece.inputs.values()),
             made_rows=made_rows,
+            is_frugal=is_frugal,
             taken={
                 name: Taken(shapes[name], part)
                 for name, part in (*piece.inputs.items(), *piece.outputs.items())

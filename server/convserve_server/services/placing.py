@@ -43,6 +43,7 @@ class Placed:
                 outputs=self.outputs,
                 taken=piece.taken,
                 kept=piece.kept,
+                is_frugal=piece.is_frugal,
                 key=request.model_id,
                 layout=request.options.layout,
                 batch_key=batch_key,

@@ -103,7 +103,7 @@ class Runner:
         outcomes: tuple[Success | Failure, ...] = (self._attempt(request, request.parts),)
         if isinstance(outcomes[0], Failure) and len(request.parts) > 1:
             outcomes = tuple(self._attempt(request, (part,)) for part in request.parts)
-        if request.taken:
+        if request.is_frugal:
             _return_memory()
         return Done(request.job_id, outcomes)
 
@@ -165,8 +165,9 @@ _GIVEN_UP = _refused(CallCancelledError("nobody waits for it any more"))
 def _return_memory() -> None:
     """Give what is free of the C library's heap back to the system.
 
-    Work comes in pieces because memory is short. Without this a worker with 32 MiB for it grew by
-    240: glibc keeps what is freed in blocks of up to 32 MiB, and pieces leave gaps that fit none.
+    Without this a worker with 32 MiB for its work grew by 240: glibc keeps what is freed in blocks
+    of up to 32 MiB, and pieces leave gaps that fit none. Where memory is not short, such as between
+    blocks of rows, it would only be faulted in again.
     """
     ctypes.CDLL(None).malloc_trim(0)
 

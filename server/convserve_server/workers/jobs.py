@@ -20,8 +20,8 @@ class Job:
 
     `tensors` are the inputs and weights, `outputs` the results, with the specs in which their bytes
     lie there: with `layout` "channels_last" the inputs and outputs are so, weights never. They are
-    in the order of `work_tensors` and `work_outputs`. For a piece of work, `taken` and `kept` are
-    as in `messages.Run`.
+    in the order of `work_tensors` and `work_outputs`. For a piece of work, `taken`, `kept` and
+    `is_frugal` are as in `messages.Run`.
 
     `key` is not empty for weights that stay in their places until `forget(key)`. Jobs of equal
     `batch_key` may be computed as one batch of all their `rows`; None: this one alone, and so each
@@ -36,6 +36,7 @@ class Job:
     outputs: tuple[Placement, ...]
     taken: Mapping[str, Taken] = field(factory=dict)
     kept: Mapping[str, Slices] = field(factory=dict)
+    is_frugal: bool = False
     key: str = ""
     layout: str = CHANNELS_FIRST
     batch_key: Hashable | None = None

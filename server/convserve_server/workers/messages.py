@@ -67,7 +67,8 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     Several parts are one batch: their work differs in the number of rows only (`work` is the
     first's), and they have equal weights. Nothing is done if the byte of the arena at `flag` is not
     0. For a piece of work, `taken` are the tensors by name that it does not take whole, and `kept`
-    is what of a result counts, where that is not all: the rest must not reach its place.
+    is what of a result counts, where that is not all: the rest must not reach its place. A worker
+    that `is_frugal` gives what memory is free afterwards back to the system.
     """
 
     job_id: int
@@ -78,6 +79,7 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     flag: int
     taken: dict[str, Taken] = {}
     kept: dict[str, Slices] = {}
+    is_frugal: bool = False
 
 
 class Forget(msgspec.Struct, frozen=True, tag="forget"):

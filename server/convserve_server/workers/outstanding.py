@@ -51,6 +51,7 @@ class Outstanding:
             self._arena.lower_flag(job_id),
             dict(job.taken),
             dict(job.kept),
+            job.is_frugal,
         )
         self._send(Sent(request, pendings))
 

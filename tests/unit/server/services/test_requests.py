@@ -128,6 +128,7 @@ def test_work_beyond_the_workers_memory_is_split_where_it_can_be():
         Taken((6, 1, 10, 10), (Slice(0, start, start + 2),)) for start in (0, 2, 4)
     ]
     assert {piece.working_bytes for piece in request.pieces} == {80_000}
+    assert all(piece.is_frugal for piece in request.pieces)
     assert {decode_work(piece.work).inputs[0].shape for piece in request.pieces} == {(2, 1, 10, 10)}
 
 
@@ -208,5 +209,6 @@ def test_a_batch_of_many_rows_comes_in_few_blocks():
     many = TensorSpec("input", "float32", (1 << 30, 1, 8, 8))
     pieces = read(reader, header([ReLU()], many)).pieces
     assert len(pieces) == 256
+    assert not any(piece.is_frugal for piece in pieces)
     assert pieces[-1].made_rows == pieces[-1].read_rows == 1 << 30
     assert [piece.made_rows for piece in pieces] == [piece.read_rows for piece in pieces]
