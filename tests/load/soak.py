@@ -36,6 +36,7 @@ from tests.load.faults import (
     stopped_reader,
 )
 from tests.load.usage import (
+    EXECUTOR_THREADS,
     Usage,
     logged_faults,
     settle,
@@ -47,8 +48,6 @@ from tests.load.usage import (
 from tests.server import RunningServer, start_server
 from tests.wire import error_of, method
 
-# The event loop's own executor starts threads when it first needs them, and keeps so many.
-EXECUTOR_THREADS = (os.cpu_count() or 1) + 4
 MIB = 1 << 20
 CHECK_SECONDS = 2
 GROWTH_MIB = 64

@@ -26,7 +26,7 @@ from tests.load.faults import (
     kill_caller,
     stopped_reader,
 )
-from tests.load.usage import logged_faults, settle, tensor_bytes, usage_of_server
+from tests.load.usage import is_back, logged_faults, settle, tensor_bytes, usage_of_server
 from tests.server import start_server
 from tests.wire import call, error_of, inline, scrape
 
@@ -106,13 +106,12 @@ def expire(address):
 def test_calls_that_end_early_leave_nothing(server, storm):
     """Memory may grow to what so many calls at once take; what leaks grows with every storm."""
     storm(server.address)
-    before = usage_of_server(server)
+    first = before = usage_of_server(server)
     for _ in range(STORMS):
         assert storm(server.address) > 20
-        after = settle(server, before)
+        after = settle(server, first)
         assert tensor_bytes(server) == 0
-        assert after.threads <= before.threads
-        assert after.descriptors <= before.descriptors
+        assert is_back(after, first)
         if after.memory_bytes <= before.memory_bytes + STORM_BYTES:
             return
         before = after
