@@ -29,6 +29,101 @@ class ReceptiveField:
     size: tuple[int, ...]
     jump: tuple[Fraction, ...]
     start: tuple[Fraction, ...]
+    start_varies: tuple[bool, ...] = ()
+    aligned: bool = True
+
+
+@frozen(kw_only=True)
+class Count:
+    """One way in which tools count the operations of a layer, and which do."""
+
+    convention: str
+    value: int
+    meaning: str
+    tools: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class TimeEstimate:
+    """How long something takes by the device's roofline, in seconds. Not measured.
+
+    `seconds_low` is the bound of the peak rates, `seconds_high` what a plain implementation is
+    likely to stay below. `bound` is what limits it: compute, memory, transfer or launch.
+    """
+
+    seconds: float
+    seconds_low: float
+    seconds_high: float
+    bound: str
+
+
+@frozen(kw_only=True)
+class Quantization:
+    """A matrix product cut into tiles that run in waves over a GPU's multiprocessors."""
+
+    gemm_m: int
+    gemm_n: int
+    gemm_k: int
+    tile_m: int
+    tile_n: int
+    tile_count: int
+    multiprocessor_count: int
+    wave_count: int
+    efficiency: float
+
+
+@frozen(kw_only=True)
+class Kernel:
+    """One way in which a vendor's library would compute a layer on a GPU.
+
+    `direction` is forward, input_gradient or weight_gradient; `rank` its place in the library's own
+    ranking; `rejected_because` says why one that was not chosen was not.
+    """
+
+    direction: str
+    name: str
+    workspace_bytes: int
+    notes: tuple[str, ...] = ()
+    rank: int = 0
+    chosen: bool = False
+    rejected_because: str = ""
+
+
+@frozen(kw_only=True)
+class MemoryMoment:
+    """The memory in use during one step: its parts, which add up to what is alive then."""
+
+    layer: str
+    phase: str = "forward"
+    weight_bytes: int = 0
+    activation_bytes: int = 0
+    gradient_bytes: int = 0
+    optimizer_bytes: int = 0
+    workspace_bytes: int = 0
+
+    @property
+    def byte_count(self) -> int:
+        """All of them."""
+        return (
+            self.weight_bytes
+            + self.activation_bytes
+            + self.gradient_bytes
+            + self.optimizer_bytes
+            + self.workspace_bytes
+        )
+
+
+@frozen(kw_only=True)
+class Fit:
+    """Whether a plan fits a device, and the largest batch that does where it was asked for."""
+
+    device: str
+    memory_bytes: int
+    needed_bytes: int
+    fits: bool
+    max_batch: int | None = None
+    peak_layer: str = ""
+    reason: str = ""
 
 
 @frozen(kw_only=True)
@@ -56,6 +151,11 @@ class LayerPlan:
     algorithm: str = ""
     algorithm_reason: str = ""
     explanation: tuple[str, ...] = ()
+    counts: tuple[Count, ...] = ()
+    time: TimeEstimate | None = None
+    quantization: Quantization | None = None
+    kernels: tuple[Kernel, ...] = ()
+    fused_into: str = ""
 
     @property
     def output_shape(self) -> tuple[int | str, ...]:
@@ -86,6 +186,12 @@ class Plan:
     device: str = ""
     symbolic_batch: bool = False
     notes: tuple[str, ...] = ()
+    timeline: tuple[MemoryMoment, ...] = ()
+    training: bool = False
+    optimizer: str = ""
+    fit: Fit | None = None
+    time: TimeEstimate | None = None
+    engine_bytes: int = 0
 
     @property
     def output_shape(self) -> tuple[int | str, ...]:
@@ -131,6 +237,17 @@ class CallRecord:
 
 
 @frozen(kw_only=True)
+class Figure:
+    """One figure of a device, with its unit, its source and the date (YYYY-MM-DD) of that."""
+
+    name: str
+    value: float
+    unit: str
+    source: str = ""
+    date: str = ""
+
+
+@frozen(kw_only=True)
 class Device:
     """Something that computes, or that can be planned for."""
 
@@ -140,6 +257,7 @@ class Device:
     memory_bytes: int = 0
     thread_count: int = 0
     available: bool = True
+    figures: tuple[Figure, ...] = ()
 
 
 @frozen(kw_only=True)

@@ -25,68 +25,67 @@ _sym_db = _symbol_database.Default()
 from convserve.v1 import device_pb2 as convserve_dot_v1_dot_device__pb2
 from convserve.v1 import layer_pb2 as convserve_dot_v1_dot_layer__pb2
 from convserve.v1 import operation_pb2 as convserve_dot_v1_dot_operation__pb2
+from convserve.v1 import precision_pb2 as convserve_dot_v1_dot_precision__pb2
 from convserve.v1 import tensor_pb2 as convserve_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"convserve/v1/compute_service.proto\x12\x0c\x63onvserve.v1\x1a\x19\x63onvserve/v1/device.proto\x1a\x18\x63onvserve/v1/layer.proto\x1a\x1c\x63onvserve/v1/operation.proto\x1a\x19\x63onvserve/v1/tensor.proto\"\x99\x01\n\nRunOptions\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12*\n\tprecision\x18\x02 \x01(\x0e\x32\x17.convserve.v1.Precision\x12$\n\x06layout\x18\x03 \x01(\x0e\x32\x14.convserve.v1.Layout\x12\x17\n\x0f\x62\x61tch_invariant\x18\x04 \x01(\x08\x12\x10\n\x08priority\x18\x05 \x01(\x05\"\x82\x02\n\tRunHeader\x12(\n\x07network\x18\x01 \x01(\x0b\x32\x15.convserve.v1.NetworkH\x00\x12\x12\n\x08model_id\x18\x02 \x01(\tH\x00\x12,\n\toperation\x18\x03 \x01(\x0b\x32\x17.convserve.v1.OperationH\x00\x12)\n\x07tensors\x18\x04 \x03(\x0b\x32\x18.convserve.v1.TensorSpec\x12)\n\x07options\x18\x05 \x01(\x0b\x32\x18.convserve.v1.RunOptions\x12+\n\x07\x64igests\x18\x06 \x03(\x0b\x32\x1a.convserve.v1.TensorDigestB\x06\n\x04work\"<\n\x0cTensorDigest\x12\x0e\n\x06tensor\x18\x01 \x01(\x05\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x0c\n\x04sent\x18\x03 \x01(\x08\"n\n\nRunRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x17.convserve.v1.RunHeaderH\x00\x12*\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x19.convserve.v1.TensorChunkH\x00\x42\t\n\x07message\"\xa0\x01\n\x0bRunResponse\x12-\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x19.convserve.v1.RunAcceptedH\x00\x12*\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x19.convserve.v1.TensorChunkH\x00\x12+\n\x07summary\x18\x03 \x01(\x0b\x32\x18.convserve.v1.CallRecordH\x00\x42\t\n\x07message\"8\n\x0bRunAccepted\x12)\n\x07outputs\x18\x01 \x03(\x0b\x32\x18.convserve.v1.TensorSpec\"\xfb\x01\n\nCallRecord\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\'\n\x05steps\x18\x03 \x03(\x0b\x32\x18.convserve.v1.StepRecord\x12\x16\n\x0e\x64\x65\x63ode_seconds\x18\x04 \x01(\x01\x12\x15\n\rqueue_seconds\x18\x05 \x01(\x01\x12\x17\n\x0f\x63ompute_seconds\x18\x06 \x01(\x01\x12\x16\n\x0e\x65ncode_seconds\x18\x07 \x01(\x01\x12\x12\n\nbatch_size\x18\x08 \x01(\x03\x12\x18\n\x10transfer_seconds\x18\t \x01(\x01\x12\x12\n\ntile_count\x18\n \x01(\x03\"=\n\nStepRecord\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x11\n\talgorithm\x18\x03 \x01(\t\"o\n\x10RunInlineRequest\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.convserve.v1.RunHeader\x12\x0c\n\x04\x64\x61ta\x18\x02 \x03(\x0c\x12$\n\x06shared\x18\x03 \x01(\x0b\x32\x14.convserve.v1.Shared\"t\n\x06Shared\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12+\n\x07tensors\x18\x02 \x03(\x0b\x32\x1a.convserve.v1.SharedTensor\x12\x15\n\routput_offset\x18\x03 \x01(\x03\x12\x14\n\x0coutput_bytes\x18\x04 \x01(\x03\".\n\x0cSharedTensor\x12\x0e\n\x06tensor\x18\x01 \x01(\x05\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"\"\n\x0cLeaseRequest\x12\x12\n\nbyte_count\x18\x01 \x01(\x03\"Z\n\rLeaseResponse\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x12\n\nbyte_count\x18\x02 \x01(\x03\x12\x13\n\x0bsocket_path\x18\x03 \x01(\t\x12\x0e\n\x06ticket\x18\x04 \x01(\x0c\"\x88\x01\n\x11RunInlineResponse\x12)\n\x07outputs\x18\x01 \x03(\x0b\x32\x18.convserve.v1.TensorSpec\x12\x0c\n\x04\x64\x61ta\x18\x02 \x03(\x0c\x12)\n\x07summary\x18\x03 \x01(\x0b\x32\x18.convserve.v1.CallRecord\x12\x0f\n\x07offsets\x18\x04 \x03(\x03\"z\n\x10LoadModelRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.convserve.v1.LoadModelHeaderH\x00\x12*\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x19.convserve.v1.TensorChunkH\x00\x42\t\n\x07message\"\xbc\x01\n\x0fLoadModelHeader\x12&\n\x07network\x18\x01 \x01(\x0b\x32\x15.convserve.v1.Network\x12)\n\x07weights\x18\x02 \x03(\x0b\x32\x18.convserve.v1.TensorSpec\x12)\n\x07options\x18\x03 \x01(\x0b\x32\x18.convserve.v1.RunOptions\x12+\n\x07\x64igests\x18\x04 \x03(\x0b\x32\x1a.convserve.v1.TensorDigest\"7\n\x11LoadModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.convserve.v1.Model\"x\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cweight_bytes\x18\x02 \x01(\x03\x12\x17\n\x0fparameter_count\x18\x03 \x01(\x03\x12\x13\n\x0blayer_count\x18\x04 \x01(\x03\x12\x0e\n\x06inputs\x18\x05 \x03(\t\x12\x0f\n\x07outputs\x18\x06 \x03(\t\"&\n\x12UnloadModelRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\"\x15\n\x13UnloadModelResponse\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.convserve.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\x86\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0f\n\x07\x65ngines\x18\x02 \x03(\t\x12%\n\x07\x64\x65vices\x18\x03 \x03(\x0b\x32\x14.convserve.v1.Device\x12$\n\x06limits\x18\x04 \x01(\x0b\x32\x14.convserve.v1.Limits\"\xa7\x02\n\x06Limits\x12\x18\n\x10max_inline_bytes\x18\x01 \x01(\x03\x12\x19\n\x11max_message_bytes\x18\x02 \x01(\x03\x12\x13\n\x0b\x63hunk_bytes\x18\x03 \x01(\x03\x12\x19\n\x11tensor_pool_bytes\x18\x04 \x01(\x03\x12\x10\n\x08max_rank\x18\x05 \x01(\x03\x12\x12\n\nmax_layers\x18\x06 \x01(\x03\x12\x18\n\x10max_call_seconds\x18\x07 \x01(\x01\x12\x1b\n\x13worker_memory_bytes\x18\x08 \x01(\x03\x12\x19\n\x11max_request_bytes\x18\t \x01(\x03\x12\x13\n\x0bmax_tensors\x18\n \x01(\x03\x12\x12\n\nmax_inputs\x18\x0b \x01(\x03\x12\x17\n\x0fmax_lease_bytes\x18\x0c \x01(\x03*\x7f\n\tPrecision\x12\x19\n\x15PRECISION_UNSPECIFIED\x10\x00\x12\x14\n\x10PRECISION_STRICT\x10\x01\x12\x12\n\x0ePRECISION_TF32\x10\x02\x12\x16\n\x12PRECISION_BFLOAT16\x10\x03\x12\x15\n\x11PRECISION_FLOAT16\x10\x04\x32\xb3\x04\n\x0e\x43omputeService\x12>\n\x03Run\x12\x18.convserve.v1.RunRequest\x1a\x19.convserve.v1.RunResponse(\x01\x30\x01\x12L\n\tRunInline\x12\x1e.convserve.v1.RunInlineRequest\x1a\x1f.convserve.v1.RunInlineResponse\x12N\n\tLoadModel\x12\x1e.convserve.v1.LoadModelRequest\x1a\x1f.convserve.v1.LoadModelResponse(\x01\x12R\n\x0bUnloadModel\x12 .convserve.v1.UnloadModelRequest\x1a!.convserve.v1.UnloadModelResponse\x12O\n\nListModels\x12\x1f.convserve.v1.ListModelsRequest\x1a .convserve.v1.ListModelsResponse\x12\x44\n\x05Lease\x12\x1a.convserve.v1.LeaseRequest\x1a\x1b.convserve.v1.LeaseResponse(\x01\x30\x01\x12X\n\rGetServerInfo\x12\".convserve.v1.GetServerInfoRequest\x1a#.convserve.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"convserve/v1/compute_service.proto\x12\x0c\x63onvserve.v1\x1a\x19\x63onvserve/v1/device.proto\x1a\x18\x63onvserve/v1/layer.proto\x1a\x1c\x63onvserve/v1/operation.proto\x1a\x1c\x63onvserve/v1/precision.proto\x1a\x19\x63onvserve/v1/tensor.proto\"\x99\x01\n\nRunOptions\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12*\n\tprecision\x18\x02 \x01(\x0e\x32\x17.convserve.v1.Precision\x12$\n\x06layout\x18\x03 \x01(\x0e\x32\x14.convserve.v1.Layout\x12\x17\n\x0f\x62\x61tch_invariant\x18\x04 \x01(\x08\x12\x10\n\x08priority\x18\x05 \x01(\x05\"\x82\x02\n\tRunHeader\x12(\n\x07network\x18\x01 \x01(\x0b\x32\x15.convserve.v1.NetworkH\x00\x12\x12\n\x08model_id\x18\x02 \x01(\tH\x00\x12,\n\toperation\x18\x03 \x01(\x0b\x32\x17.convserve.v1.OperationH\x00\x12)\n\x07tensors\x18\x04 \x03(\x0b\x32\x18.convserve.v1.TensorSpec\x12)\n\x07options\x18\x05 \x01(\x0b\x32\x18.convserve.v1.RunOptions\x12+\n\x07\x64igests\x18\x06 \x03(\x0b\x32\x1a.convserve.v1.TensorDigestB\x06\n\x04work\"<\n\x0cTensorDigest\x12\x0e\n\x06tensor\x18\x01 \x01(\x05\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x0c\n\x04sent\x18\x03 \x01(\x08\"n\n\nRunRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x17.convserve.v1.RunHeaderH\x00\x12*\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x19.convserve.v1.TensorChunkH\x00\x42\t\n\x07message\"\xa0\x01\n\x0bRunResponse\x12-\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x19.convserve.v1.RunAcceptedH\x00\x12*\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x19.convserve.v1.TensorChunkH\x00\x12+\n\x07summary\x18\x03 \x01(\x0b\x32\x18.convserve.v1.CallRecordH\x00\x42\t\n\x07message\"8\n\x0bRunAccepted\x12)\n\x07outputs\x18\x01 \x03(\x0b\x32\x18.convserve.v1.TensorSpec\"\xfb\x01\n\nCallRecord\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\'\n\x05steps\x18\x03 \x03(\x0b\x32\x18.convserve.v1.StepRecord\x12\x16\n\x0e\x64\x65\x63ode_seconds\x18\x04 \x01(\x01\x12\x15\n\rqueue_seconds\x18\x05 \x01(\x01\x12\x17\n\x0f\x63ompute_seconds\x18\x06 \x01(\x01\x12\x16\n\x0e\x65ncode_seconds\x18\x07 \x01(\x01\x12\x12\n\nbatch_size\x18\x08 \x01(\x03\x12\x18\n\x10transfer_seconds\x18\t \x01(\x01\x12\x12\n\ntile_count\x18\n \x01(\x03\"=\n\nStepRecord\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x11\n\talgorithm\x18\x03 \x01(\t\"o\n\x10RunInlineRequest\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.convserve.v1.RunHeader\x12\x0c\n\x04\x64\x61ta\x18\x02 \x03(\x0c\x12$\n\x06shared\x18\x03 \x01(\x0b\x32\x14.convserve.v1.Shared\"t\n\x06Shared\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12+\n\x07tensors\x18\x02 \x03(\x0b\x32\x1a.convserve.v1.SharedTensor\x12\x15\n\routput_offset\x18\x03 \x01(\x03\x12\x14\n\x0coutput_bytes\x18\x04 \x01(\x03\".\n\x0cSharedTensor\x12\x0e\n\x06tensor\x18\x01 \x01(\x05\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"\"\n\x0cLeaseRequest\x12\x12\n\nbyte_count\x18\x01 \x01(\x03\"Z\n\rLeaseResponse\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x12\n\nbyte_count\x18\x02 \x01(\x03\x12\x13\n\x0bsocket_path\x18\x03 \x01(\t\x12\x0e\n\x06ticket\x18\x04 \x01(\x0c\"\x88\x01\n\x11RunInlineResponse\x12)\n\x07outputs\x18\x01 \x03(\x0b\x32\x18.convserve.v1.TensorSpec\x12\x0c\n\x04\x64\x61ta\x18\x02 \x03(\x0c\x12)\n\x07summary\x18\x03 \x01(\x0b\x32\x18.convserve.v1.CallRecord\x12\x0f\n\x07offsets\x18\x04 \x03(\x03\"z\n\x10LoadModelRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.convserve.v1.LoadModelHeaderH\x00\x12*\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x19.convserve.v1.TensorChunkH\x00\x42\t\n\x07message\"\xbc\x01\n\x0fLoadModelHeader\x12&\n\x07network\x18\x01 \x01(\x0b\x32\x15.convserve.v1.Network\x12)\n\x07weights\x18\x02 \x03(\x0b\x32\x18.convserve.v1.TensorSpec\x12)\n\x07options\x18\x03 \x01(\x0b\x32\x18.convserve.v1.RunOptions\x12+\n\x07\x64igests\x18\x04 \x03(\x0b\x32\x1a.convserve.v1.TensorDigest\"7\n\x11LoadModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.convserve.v1.Model\"x\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cweight_bytes\x18\x02 \x01(\x03\x12\x17\n\x0fparameter_count\x18\x03 \x01(\x03\x12\x13\n\x0blayer_count\x18\x04 \x01(\x03\x12\x0e\n\x06inputs\x18\x05 \x03(\t\x12\x0f\n\x07outputs\x18\x06 \x03(\t\"&\n\x12UnloadModelRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\"\x15\n\x13UnloadModelResponse\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.convserve.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\x86\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0f\n\x07\x65ngines\x18\x02 \x03(\t\x12%\n\x07\x64\x65vices\x18\x03 \x03(\x0b\x32\x14.convserve.v1.Device\x12$\n\x06limits\x18\x04 \x01(\x0b\x32\x14.convserve.v1.Limits\"\xa7\x02\n\x06Limits\x12\x18\n\x10max_inline_bytes\x18\x01 \x01(\x03\x12\x19\n\x11max_message_bytes\x18\x02 \x01(\x03\x12\x13\n\x0b\x63hunk_bytes\x18\x03 \x01(\x03\x12\x19\n\x11tensor_pool_bytes\x18\x04 \x01(\x03\x12\x10\n\x08max_rank\x18\x05 \x01(\x03\x12\x12\n\nmax_layers\x18\x06 \x01(\x03\x12\x18\n\x10max_call_seconds\x18\x07 \x01(\x01\x12\x1b\n\x13worker_memory_bytes\x18\x08 \x01(\x03\x12\x19\n\x11max_request_bytes\x18\t \x01(\x03\x12\x13\n\x0bmax_tensors\x18\n \x01(\x03\x12\x12\n\nmax_inputs\x18\x0b \x01(\x03\x12\x17\n\x0fmax_lease_bytes\x18\x0c \x01(\x03\x32\xb3\x04\n\x0e\x43omputeService\x12>\n\x03Run\x12\x18.convserve.v1.RunRequest\x1a\x19.convserve.v1.RunResponse(\x01\x30\x01\x12L\n\tRunInline\x12\x1e.convserve.v1.RunInlineRequest\x1a\x1f.convserve.v1.RunInlineResponse\x12N\n\tLoadModel\x12\x1e.convserve.v1.LoadModelRequest\x1a\x1f.convserve.v1.LoadModelResponse(\x01\x12R\n\x0bUnloadModel\x12 .convserve.v1.UnloadModelRequest\x1a!.convserve.v1.UnloadModelResponse\x12O\n\nListModels\x12\x1f.convserve.v1.ListModelsRequest\x1a .convserve.v1.ListModelsResponse\x12\x44\n\x05Lease\x12\x1a.convserve.v1.LeaseRequest\x1a\x1b.convserve.v1.LeaseResponse(\x01\x30\x01\x12X\n\rGetServerInfo\x12\".convserve.v1.GetServerInfoRequest\x1a#.convserve.v1.GetServerInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'convserve.v1.compute_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRECISION']._serialized_start=2997
-  _globals['_PRECISION']._serialized_end=3124
-  _globals['_RUNOPTIONS']._serialized_start=163
-  _globals['_RUNOPTIONS']._serialized_end=316
-  _globals['_RUNHEADER']._serialized_start=319
-  _globals['_RUNHEADER']._serialized_end=577
-  _globals['_TENSORDIGEST']._serialized_start=579
-  _globals['_TENSORDIGEST']._serialized_end=639
-  _globals['_RUNREQUEST']._serialized_start=641
-  _globals['_RUNREQUEST']._serialized_end=751
-  _globals['_RUNRESPONSE']._serialized_start=754
-  _globals['_RUNRESPONSE']._serialized_end=914
-  _globals['_RUNACCEPTED']._serialized_start=916
-  _globals['_RUNACCEPTED']._serialized_end=972
-  _globals['_CALLRECORD']._serialized_start=975
-  _globals['_CALLRECORD']._serialized_end=1226
-  _globals['_STEPRECORD']._serialized_start=1228
-  _globals['_STEPRECORD']._serialized_end=1289
-  _globals['_RUNINLINEREQUEST']._serialized_start=1291
-  _globals['_RUNINLINEREQUEST']._serialized_end=1402
-  _globals['_SHARED']._serialized_start=1404
-  _globals['_SHARED']._serialized_end=1520
-  _globals['_SHAREDTENSOR']._serialized_start=1522
-  _globals['_SHAREDTENSOR']._serialized_end=1568
-  _globals['_LEASEREQUEST']._serialized_start=1570
-  _globals['_LEASEREQUEST']._serialized_end=1604
-  _globals['_LEASERESPONSE']._serialized_start=1606
-  _globals['_LEASERESPONSE']._serialized_end=1696
-  _globals['_RUNINLINERESPONSE']._serialized_start=1699
-  _globals['_RUNINLINERESPONSE']._serialized_end=1835
-  _globals['_LOADMODELREQUEST']._serialized_start=1837
-  _globals['_LOADMODELREQUEST']._serialized_end=1959
-  _globals['_LOADMODELHEADER']._serialized_start=1962
-  _globals['_LOADMODELHEADER']._serialized_end=2150
-  _globals['_LOADMODELRESPONSE']._serialized_start=2152
-  _globals['_LOADMODELRESPONSE']._serialized_end=2207
-  _globals['_MODEL']._serialized_start=2209
-  _globals['_MODEL']._serialized_end=2329
-  _globals['_UNLOADMODELREQUEST']._serialized_start=2331
-  _globals['_UNLOADMODELREQUEST']._serialized_end=2369
-  _globals['_UNLOADMODELRESPONSE']._serialized_start=2371
-  _globals['_UNLOADMODELRESPONSE']._serialized_end=2392
-  _globals['_LISTMODELSREQUEST']._serialized_start=2394
-  _globals['_LISTMODELSREQUEST']._serialized_end=2452
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2454
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2536
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=2538
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=2560
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=2563
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=2697
-  _globals['_LIMITS']._serialized_start=2700
-  _globals['_LIMITS']._serialized_end=2995
-  _globals['_COMPUTESERVICE']._serialized_start=3127
-  _globals['_COMPUTESERVICE']._serialized_end=3690
+  _globals['_RUNOPTIONS']._serialized_start=193
+  _globals['_RUNOPTIONS']._serialized_end=346
+  _globals['_RUNHEADER']._serialized_start=349
+  _globals['_RUNHEADER']._serialized_end=607
+  _globals['_TENSORDIGEST']._serialized_start=609
+  _globals['_TENSORDIGEST']._serialized_end=669
+  _globals['_RUNREQUEST']._serialized_start=671
+  _globals['_RUNREQUEST']._serialized_end=781
+  _globals['_RUNRESPONSE']._serialized_start=784
+  _globals['_RUNRESPONSE']._serialized_end=944
+  _globals['_RUNACCEPTED']._serialized_start=946
+  _globals['_RUNACCEPTED']._serialized_end=1002
+  _globals['_CALLRECORD']._serialized_start=1005
+  _globals['_CALLRECORD']._serialized_end=1256
+  _globals['_STEPRECORD']._serialized_start=1258
+  _globals['_STEPRECORD']._serialized_end=1319
+  _globals['_RUNINLINEREQUEST']._serialized_start=1321
+  _globals['_RUNINLINEREQUEST']._serialized_end=1432
+  _globals['_SHARED']._serialized_start=1434
+  _globals['_SHARED']._serialized_end=1550
+  _globals['_SHAREDTENSOR']._serialized_start=1552
+  _globals['_SHAREDTENSOR']._serialized_end=1598
+  _globals['_LEASEREQUEST']._serialized_start=1600
+  _globals['_LEASEREQUEST']._serialized_end=1634
+  _globals['_LEASERESPONSE']._serialized_start=1636
+  _globals['_LEASERESPONSE']._serialized_end=1726
+  _globals['_RUNINLINERESPONSE']._serialized_start=1729
+  _globals['_RUNINLINERESPONSE']._serialized_end=1865
+  _globals['_LOADMODELREQUEST']._serialized_start=1867
+  _globals['_LOADMODELREQUEST']._serialized_end=1989
+  _globals['_LOADMODELHEADER']._serialized_start=1992
+  _globals['_LOADMODELHEADER']._serialized_end=2180
+  _globals['_LOADMODELRESPONSE']._serialized_start=2182
+  _globals['_LOADMODELRESPONSE']._serialized_end=2237
+  _globals['_MODEL']._serialized_start=2239
+  _globals['_MODEL']._serialized_end=2359
+  _globals['_UNLOADMODELREQUEST']._serialized_start=2361
+  _globals['_UNLOADMODELREQUEST']._serialized_end=2399
+  _globals['_UNLOADMODELRESPONSE']._serialized_start=2401
+  _globals['_UNLOADMODELRESPONSE']._serialized_end=2422
+  _globals['_LISTMODELSREQUEST']._serialized_start=2424
+  _globals['_LISTMODELSREQUEST']._serialized_end=2482
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2484
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2566
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=2568
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=2590
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=2593
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=2727
+  _globals['_LIMITS']._serialized_start=2730
+  _globals['_LIMITS']._serialized_end=3025
+  _globals['_COMPUTESERVICE']._serialized_start=3028
+  _globals['_COMPUTESERVICE']._serialized_end=3591
 # @@protoc_insertion_point(module_scope)

@@ -1,28 +1,15 @@
 from convserve.v1 import device_pb2 as _device_pb2
 from convserve.v1 import layer_pb2 as _layer_pb2
 from convserve.v1 import operation_pb2 as _operation_pb2
+from convserve.v1 import precision_pb2 as _precision_pb2
 from convserve.v1 import tensor_pb2 as _tensor_pb2
 from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class Precision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    PRECISION_UNSPECIFIED: _ClassVar[Precision]
-    PRECISION_STRICT: _ClassVar[Precision]
-    PRECISION_TF32: _ClassVar[Precision]
-    PRECISION_BFLOAT16: _ClassVar[Precision]
-    PRECISION_FLOAT16: _ClassVar[Precision]
-PRECISION_UNSPECIFIED: Precision
-PRECISION_STRICT: Precision
-PRECISION_TF32: Precision
-PRECISION_BFLOAT16: Precision
-PRECISION_FLOAT16: Precision
 
 class RunOptions(_message.Message):
     __slots__ = ("device", "precision", "layout", "batch_invariant", "priority")
@@ -32,11 +19,11 @@ class RunOptions(_message.Message):
     BATCH_INVARIANT_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     device: str
-    precision: Precision
+    precision: _precision_pb2.Precision
     layout: _tensor_pb2.Layout
     batch_invariant: bool
     priority: int
-    def __init__(self, device: _Optional[str] = ..., precision: _Optional[_Union[Precision, str]] = ..., layout: _Optional[_Union[_tensor_pb2.Layout, str]] = ..., batch_invariant: bool = ..., priority: _Optional[int] = ...) -> None: ...
+    def __init__(self, device: _Optional[str] = ..., precision: _Optional[_Union[_precision_pb2.Precision, str]] = ..., layout: _Optional[_Union[_tensor_pb2.Layout, str]] = ..., batch_invariant: bool = ..., priority: _Optional[int] = ...) -> None: ...
 
 class RunHeader(_message.Message):
     __slots__ = ("network", "model_id", "operation", "tensors", "options", "digests")

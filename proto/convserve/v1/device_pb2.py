@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63onvserve/v1/device.proto\x12\x0c\x63onvserve.v1\"z\n\x06\x44\x65vice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x04 \x01(\x03\x12\x14\n\x0cthread_count\x18\x05 \x01(\x03\x12\x11\n\tavailable\x18\x06 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63onvserve/v1/device.proto\x12\x0c\x63onvserve.v1\"\xa1\x01\n\x06\x44\x65vice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x04 \x01(\x03\x12\x14\n\x0cthread_count\x18\x05 \x01(\x03\x12\x11\n\tavailable\x18\x06 \x01(\x08\x12%\n\x07\x66igures\x18\x07 \x03(\x0b\x32\x14.convserve.v1.Figure\"Q\n\x06\x46igure\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x05 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'convserve.v1.device_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DEVICE']._serialized_start=43
-  _globals['_DEVICE']._serialized_end=165
+  _globals['_DEVICE']._serialized_start=44
+  _globals['_DEVICE']._serialized_end=205
+  _globals['_FIGURE']._serialized_start=207
+  _globals['_FIGURE']._serialized_end=288
 # @@protoc_insertion_point(module_scope)

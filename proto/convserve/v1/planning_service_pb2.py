@@ -25,24 +25,25 @@ _sym_db = _symbol_database.Default()
 from convserve.v1 import device_pb2 as convserve_dot_v1_dot_device__pb2
 from convserve.v1 import layer_pb2 as convserve_dot_v1_dot_layer__pb2
 from convserve.v1 import plan_pb2 as convserve_dot_v1_dot_plan__pb2
+from convserve.v1 import precision_pb2 as convserve_dot_v1_dot_precision__pb2
 from convserve.v1 import tensor_pb2 as convserve_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#convserve/v1/planning_service.proto\x12\x0c\x63onvserve.v1\x1a\x19\x63onvserve/v1/device.proto\x1a\x18\x63onvserve/v1/layer.proto\x1a\x17\x63onvserve/v1/plan.proto\x1a\x19\x63onvserve/v1/tensor.proto\"\xa6\x01\n\x0bPlanRequest\x12&\n\x07network\x18\x01 \x01(\x0b\x32\x15.convserve.v1.Network\x12(\n\x06inputs\x18\x02 \x03(\x0b\x32\x18.convserve.v1.TensorSpec\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x04 \x01(\x08\x12$\n\x06layout\x18\x05 \x01(\x0e\x32\x14.convserve.v1.Layout\"0\n\x0cPlanResponse\x12 \n\x04plan\x18\x01 \x01(\x0b\x32\x12.convserve.v1.Plan\"\x14\n\x12ListDevicesRequest\"<\n\x13ListDevicesResponse\x12%\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x14.convserve.v1.Device2\xa4\x01\n\x0fPlanningService\x12=\n\x04Plan\x12\x19.convserve.v1.PlanRequest\x1a\x1a.convserve.v1.PlanResponse\x12R\n\x0bListDevices\x12 .convserve.v1.ListDevicesRequest\x1a!.convserve.v1.ListDevicesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#convserve/v1/planning_service.proto\x12\x0c\x63onvserve.v1\x1a\x19\x63onvserve/v1/device.proto\x1a\x18\x63onvserve/v1/layer.proto\x1a\x17\x63onvserve/v1/plan.proto\x1a\x1c\x63onvserve/v1/precision.proto\x1a\x19\x63onvserve/v1/tensor.proto\"\x9b\x02\n\x0bPlanRequest\x12&\n\x07network\x18\x01 \x01(\x0b\x32\x15.convserve.v1.Network\x12(\n\x06inputs\x18\x02 \x03(\x0b\x32\x18.convserve.v1.TensorSpec\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x04 \x01(\x08\x12$\n\x06layout\x18\x05 \x01(\x0e\x32\x14.convserve.v1.Layout\x12\x10\n\x08training\x18\x06 \x01(\x08\x12\x11\n\toptimizer\x18\x07 \x01(\t\x12*\n\tprecision\x18\x08 \x01(\x0e\x32\x17.convserve.v1.Precision\x12\x11\n\tmax_batch\x18\t \x01(\x08\x12\x0f\n\x07kernels\x18\n \x01(\x08\"0\n\x0cPlanResponse\x12 \n\x04plan\x18\x01 \x01(\x0b\x32\x12.convserve.v1.Plan\"\x14\n\x12ListDevicesRequest\"<\n\x13ListDevicesResponse\x12%\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x14.convserve.v1.Device2\xa4\x01\n\x0fPlanningService\x12=\n\x04Plan\x12\x19.convserve.v1.PlanRequest\x1a\x1a.convserve.v1.PlanResponse\x12R\n\x0bListDevices\x12 .convserve.v1.ListDevicesRequest\x1a!.convserve.v1.ListDevicesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'convserve.v1.planning_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PLANREQUEST']._serialized_start=159
-  _globals['_PLANREQUEST']._serialized_end=325
-  _globals['_PLANRESPONSE']._serialized_start=327
-  _globals['_PLANRESPONSE']._serialized_end=375
-  _globals['_LISTDEVICESREQUEST']._serialized_start=377
-  _globals['_LISTDEVICESREQUEST']._serialized_end=397
-  _globals['_LISTDEVICESRESPONSE']._serialized_start=399
-  _globals['_LISTDEVICESRESPONSE']._serialized_end=459
-  _globals['_PLANNINGSERVICE']._serialized_start=462
-  _globals['_PLANNINGSERVICE']._serialized_end=626
+  _globals['_PLANREQUEST']._serialized_start=189
+  _globals['_PLANREQUEST']._serialized_end=472
+  _globals['_PLANRESPONSE']._serialized_start=474
+  _globals['_PLANRESPONSE']._serialized_end=522
+  _globals['_LISTDEVICESREQUEST']._serialized_start=524
+  _globals['_LISTDEVICESREQUEST']._serialized_end=544
+  _globals['_LISTDEVICESRESPONSE']._serialized_start=546
+  _globals['_LISTDEVICESRESPONSE']._serialized_end=606
+  _globals['_PLANNINGSERVICE']._serialized_start=609
+  _globals['_PLANNINGSERVICE']._serialized_end=773
 # @@protoc_insertion_point(module_scope)

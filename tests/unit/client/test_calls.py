@@ -21,6 +21,7 @@ from convserve.operations import ConvInputGradient, Convolve
 from convserve.tensors import spec_from_message, wire_bytes
 from convserve.v1 import compute_service_pb2 as compute_pb2
 from convserve.v1 import planning_service_pb2 as planning_pb2
+from convserve.v1 import precision_pb2
 from convserve_client import _networks, _operations, _signals
 
 from tests.fakes.answers import RECORD, inline, loaded, stream
@@ -117,7 +118,7 @@ def test_options_travel() -> None:
     )
     options = request.header.options
     assert options.device == "cuda:0"
-    assert options.precision == compute_pb2.PRECISION_TF32
+    assert options.precision == precision_pb2.PRECISION_TF32
     assert options.batch_invariant
 
 
