@@ -5,14 +5,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test check bench soak proto clean
+CUDNN := .venv-cudnn
+
+.PHONY: install demo test published check bench soak cudnn proto clean
 
 install: $(STAMP)
 
 $(STAMP): constraints.txt dev-requirements.txt proto/pyproject.toml server/pyproject.toml client/pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  -r dev-requirements.txt -e ./proto -e './client[images]' -e ./server
+	  -r dev-requirements.txt -e ./proto -e './client[images,plots]' -e ./server
 	touch $(STAMP)
 
 demo: install
@@ -20,6 +22,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# The models of published tables that `make test` leaves out: about a minute.
+published: install
+	$(BIN)/python -m pytest -m published
 
 check: install
 	$(BIN)/ruff check .
@@ -40,9 +46,19 @@ bench: install
 soak: install
 	$(BIN)/python -m tests.load.soak --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
 
+# About 900 MB, in an environment of its own; no GPU is needed.
+cudnn: $(CUDNN)/installed
+	$(CUDNN)/bin/python -m pytest -m cudnn tests/cudnn
+
+$(CUDNN)/installed: constraints.txt proto/pyproject.toml server/pyproject.toml client/pyproject.toml
+	$(PYTHON) -m venv $(CUDNN)
+	$(CUDNN)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  hypothesis pytest -e ./proto -e ./client -e './server[cudnn]'
+	touch $@
+
 # The generator's version is pinned in dev-requirements.txt, so that this leaves no diff.
 proto: install
 	cd proto && ../$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. convserve/v1/*.proto
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
+	rm -rf .venv $(CUDNN) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output

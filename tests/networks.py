@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from convserve.layers import BatchNorm, Concat, Conv, ConvTranspose, Layer, MaxPool, ReLU
 from convserve.networks import Network
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
@@ -23,6 +24,35 @@ def vgg16() -> Network:
 def resnet50() -> Network:
     """torchvision's ResNet-50: 25,557,032 parameters, 4,089,184,256 multiply-accumulates."""
     return _read("resnet50")
+
+
+def unet(channels: int = 32, depth: int = 4, classes: int = 2) -> Network:
+    """Ronneberger's U-Net with padding and batch norm: `depth` halvings, as many transposed
+    convolutions of 2x2, and skips joined by concatenation. Sizes must be multiples of 2**depth.
+    """
+    found: list[Layer] = []
+
+    def block(name: str, width: int) -> None:
+        for part in ("a", "b"):
+            found.extend(
+                [
+                    Conv(width, 3, padding=1, bias=False, name=f"{name}.conv_{part}"),
+                    BatchNorm(name=f"{name}.norm_{part}"),
+                    ReLU(name=f"{name}.relu_{part}"),
+                ]
+            )
+
+    for level in range(depth):
+        block(f"down{level}", channels << level)
+        found.append(MaxPool(2, name=f"pool{level}"))
+    block("middle", channels << depth)
+    for level in reversed(range(depth)):
+        found.append(ConvTranspose(channels << level, 2, stride=2, name=f"up{level}.conv"))
+        found.append(
+            Concat(name=f"up{level}.join", inputs=(f"down{level}.relu_b", f"up{level}.conv"))
+        )
+        block(f"up{level}", channels << level)
+    return Network([*found, Conv(classes, 1, name="head")])
 
 
 def _read(name: str) -> Network:

@@ -10,12 +10,13 @@ from convserve.layers import Layer
 from convserve.networks import Network
 from convserve.plans import LayerPlan, Plan
 from convserve.tensors import TensorSpec
+from convserve_server.planning.graph import Sample, walk
 from convserve_server.planning.planner import plan_network
-from convserve_server.planning.program import Advice, OperationStep, Step
+from convserve_server.planning.program import Advice, Advisor, OperationStep, Step
 
 
 @frozen
-class FixedAdvisor:
+class FixedAdvisor(Advisor):
     """Every step runs on `reference` with the same workspace."""
 
     workspace_bytes: int = 0
@@ -42,3 +43,19 @@ def plan(
 def plan_layer(layer: Layer, shape: tuple[int, ...], dtype: str = "float32") -> LayerPlan:
     """The plan of one layer."""
     return plan([layer], shape, dtype=dtype).layers[0]
+
+
+def steps_of(
+    layers: Network | Sequence[Layer], shape: tuple[int, ...], dtype: str = "float32"
+) -> list[Step]:
+    """The steps of a network with one input, or of a chain of layers."""
+    network = layers if isinstance(layers, Network) else Network(layers)
+    (name,) = network.inputs
+    batch, *sample = shape
+    nodes = walk(network, {name: Sample(name, dtype, tuple(sample))}, batch)
+    return [node.step(batch) for node in nodes]
+
+
+def step_of(layer: Layer, shape: tuple[int, ...], dtype: str = "float32") -> Step:
+    """The step of one layer."""
+    return steps_of([layer], shape, dtype)[0]

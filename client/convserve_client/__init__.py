@@ -52,6 +52,7 @@ from convserve.errors import (
     UnsupportedError,
     WorkerDiedError,
 )
+from convserve.explanations import Explanation, FoundLayer, FoundLayers
 from convserve.layers import *  # noqa: F403  # every kind of layer, also those to come
 from convserve.networks import Network
 from convserve.plans import (
@@ -70,6 +71,8 @@ from convserve.tensors import TensorSpec
 from convserve_client._client import AsyncClient, AsyncModel, Client, Model
 from convserve_client._config import TLS
 from convserve_client._connect import connect, connect_async, local
+from convserve_client._imported import ImportedNetwork, ImportedWeight
+from convserve_client._torch import TorchNetwork, from_torch
 
 __all__ = [
     "TLS",
@@ -87,7 +90,12 @@ __all__ = [
     "Device",
     "DeviceNotFoundError",
     "DrainingError",
+    "Explanation",
     "FailedPreconditionError",
+    "FoundLayer",
+    "FoundLayers",
+    "ImportedNetwork",
+    "ImportedWeight",
     "InlineTooLargeError",
     "InternalError",
     "InvalidArgumentError",
@@ -114,6 +122,7 @@ __all__ = [
     "TensorMissingError",
     "TensorSpec",
     "TooLargeError",
+    "TorchNetwork",
     "UnauthenticatedError",
     "UnavailableError",
     "UnreachableError",
@@ -122,6 +131,7 @@ __all__ = [
     "__version__",
     "connect",
     "connect_async",
+    "from_torch",
     "local",
 ]
 __all__ += _layers.__all__

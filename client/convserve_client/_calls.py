@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
@@ -84,10 +84,15 @@ class Request:
     digests: Digests = ()
 
     @property
+    def unsent(self) -> frozenset[int]:
+        """The positions of tensors that are only named."""
+        return frozenset(each.position for each in self.digests if not each.sent)
+
+    @property
     def byte_count(self) -> int:
         """The bytes of the tensors that are sent."""
         sizes = [array.nbytes for array in self.tensors.values()]
-        return sum(sizes) - sum(sizes[each.position] for each in self.digests if not each.sent)
+        return sum(sizes) - sum(sizes[position] for position in self.unsent)
 
     @property
     def header(self) -> bytes:
@@ -273,14 +278,43 @@ def list_devices() -> Ask[tuple[Device, ...]]:
     )
 
 
+@frozen(kw_only=True)
+class PlanWishes:
+    """What a plan shall have in it: fields of PlanRequest."""
+
+    explain: bool
+    kernels: bool
+    max_batch: bool
+    training: bool
+    optimizer: str
+
+
 def plan(
-    network: Network, inputs: tuple[TensorSpec, ...], options: RunOptions, explain: bool
+    network: Network, inputs: tuple[TensorSpec, ...], options: RunOptions, wishes: PlanWishes
 ) -> Ask[Plan]:
     """Plan."""
-    request = to_message(options, planning_pb2.PlanRequest(explain=explain))
+    request = to_message(wishes, to_message(options, planning_pb2.PlanRequest()))
     request.network.CopyFrom(network_to_message(network))
     request.inputs.extend(map(spec_to_message, inputs))
     return Ask("Plan", request, lambda answer: from_message(answer.plan, Plan))
+
+
+def import_network(
+    data: memoryview, form: str, shapes: Iterable[tuple[str, Shape]], keep: bool
+) -> Ask[planning_pb2.ImportNetworkResponse]:
+    """ImportNetwork: the header, then the file in chunks."""
+
+    def requests() -> Iterator[Outgoing]:
+        header = planning_pb2.ImportNetworkHeader(
+            format=f"MODEL_FORMAT_{form.upper()}",
+            byte_count=len(data),
+            inputs=[planning_pb2.InputShape(name=n, shape=shape) for n, shape in shapes],
+            without_weights=not keep,
+        )
+        yield planning_pb2.ImportNetworkRequest(header=header)
+        yield from chunk_messages([data])
+
+    return Ask("ImportNetwork", requests(), lambda answer: answer)
 
 
 def _spec_messages(tensors: Mapping[str, Array]) -> list[Any]:

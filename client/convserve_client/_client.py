@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
 
 from convserve.plans import CallRecord
 
-from convserve_client import _networks, _operations, _signals
+from convserve_client import _explain, _imported, _networks, _operations, _signals
 from convserve_client._endpoint import Endpoint
 from convserve_client._flows import Flow
 from convserve_client._local import LocalServer
@@ -113,7 +113,10 @@ class Client:
     conv_weight_gradient = _blocking(_operations.conv_weight_gradient)
     convolve = _blocking(_signals.convolve)
     correlate = _blocking(_signals.correlate)
+    read_network = _blocking(_imported.read_network)
     plan = _blocking(_networks.plan)
+    explain = _blocking(_explain.explain)
+    find_layers = _blocking(_explain.find_layers)
     run = _blocking(_networks.run)
     load = _blocking_load(_networks.load)
     model = _blocking_load(_networks.model)
@@ -178,7 +181,10 @@ class AsyncClient:
     conv_weight_gradient = _awaiting(_operations.conv_weight_gradient)
     convolve = _awaiting(_signals.convolve)
     correlate = _awaiting(_signals.correlate)
+    read_network = _awaiting(_imported.read_network)
     plan = _awaiting(_networks.plan)
+    explain = _awaiting(_explain.explain)
+    find_layers = _awaiting(_explain.find_layers)
     run = _awaiting(_networks.run)
     load = _awaiting_load(_networks.load)
     model = _awaiting_load(_networks.model)

@@ -62,8 +62,21 @@ def _hash(values: memoryview) -> Flow[bytes]:
     return digest.digest()
 
 
-def send_missing(digests: Digests, send: Callable[[Digests], Flow[T]]) -> Flow[T]:
-    """What `send` returns, which is told to send what the server lacks, until it lacks nothing."""
+def send_missing(
+    digests: Digests,
+    send: Callable[[Digests], Flow[T]],
+    restore: Callable[[], Flow[None]] | None = None,
+) -> Flow[T]:
+    """What `send` returns, which is told to send what the server lacks, until it lacks nothing.
+
+    Values that are not here cannot be sent: `restore` then brings them to the server, once.
+    """
+    if restore is not None:
+        try:
+            return (yield from send(digests))
+        except TensorMissingError:
+            yield from restore()
+        return (yield from send(digests))
     for _ in range(SURPRISES):
         try:
             return (yield from send(digests))

@@ -2,82 +2,84 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
 
-import numpy as np
 from convserve.errors import (
     FailedPreconditionError,
     InvalidNetworkError,
     ModelNotFoundError,
-    ShapeError,
     UnavailableError,
-    UnsupportedError,
-    error_at,
 )
 from convserve.layers import Layer
 from convserve.networks import Network
 from convserve.plans import Device, ModelInfo, Plan, RunOptions, ServerInfo
 from convserve.tensors import (
-    DTYPES,
-    SYMBOLIC_BATCH,
     Array,
-    Shape,
     TensorSpec,
-    dtype_name,
-    dtype_of,
 )
 
 from convserve_client import _calls
 from convserve_client._checks import check_flag, check_text
 from convserve_client._digests import Digests, hash_tensors, is_worth_it, send_missing
 from convserve_client._flows import Flow
+from convserve_client._imported import ImportedNetwork, KeptWeights
 from convserve_client._results import Out
 from convserve_client._retries import Effort
 from convserve_client._run import ArrayLike, Inputs, as_inputs, as_weights, run_options, run_work
 from convserve_client._session import Session
+from convserve_client._shapes import DTYPE, Shapes, as_specs
+from convserve_client._torch import TorchNetwork
 
 NetworkLike: TypeAlias = Network | Layer | Iterable[Layer]
-ShapeLike: TypeAlias = Sequence[int | str | None]
 
 
 def plan(
     session: Session,
     network: NetworkLike,
-    input_shape: ShapeLike | Mapping[str, ShapeLike],
-    dtype: Any = "float32",
+    input_shape: Shapes = None,
+    dtype: Any = DTYPE,
     device: str | None = None,
     training: bool = False,
     layout: str = "channels_first",
     explain: bool = True,
     *,
+    optimizer: str = "adam",
+    precision: str = "strict",
+    kernels: bool = False,
+    max_batch: bool = False,
     timeout: float | None = None,
 ) -> Flow[Plan]:
     """What a network needs: shapes, parameters, operations, receptive fields, memory, algorithms.
 
     `network` may be a list of layers or one layer. `input_shape` is (N, C, *L), or a dict of shapes
-    by input name; "N" or None on its first axis is a batch that is not known yet. `dtype` is a name
-    or a NumPy dtype. `explain` asks for each layer's formulas with their numbers. `training` True
-    is not done yet and raises UnsupportedError.
+    by input name; "N" or None on its first axis is a batch that is not known yet. A network that
+    was imported needs none: the file's are taken. `dtype` is a name or a NumPy dtype. `explain`
+    asks for each layer's formulas with their numbers.
+
+    `device` may be one that the server does not have, such as "l4": see `devices`. The plan says
+    whether the network fits it, and `max_batch` asks for the largest batch that does, and why not
+    one more. `training` plans a step of it: what backward keeps, gradients, and the state of the
+    `optimizer`: "none", "sgd", "momentum", "rmsprop" or "adam". For a GPU, `kernels` asks for the
+    ways that its library offers to compute each convolution, with their workspace; `precision` is
+    the least that they may have.
 
     Nothing is computed or allocated. Raises InvalidArgumentError with the field, such as
     `layers[3].conv.groups`; DeviceNotFoundError; TooLargeError.
     """
-    if check_flag(training, "training"):
-        raise UnsupportedError(
-            "training is not planned yet, only inference; for shapes, parameters and forward "
-            "operations, which are the same, plan with training=False; memory is then without "
-            "gradients, optimizer state and kept activations",
-            field="training",
-        )
     graph = as_network(network)
-    options = run_options(session, device, layout=layout)
-    shapes = input_shape if isinstance(input_shape, Mapping) else {"": input_shape}
-    inputs = tuple(_as_spec(name, shape, dtype) for name, shape in shapes.items())
-    call = partial(_calls.plan, graph, inputs, options, check_flag(explain, "explain"))
+    options = run_options(session, device, precision, layout)
+    inputs = as_specs(input_shape, dtype, _own_specs(graph), options.layout)
+    wishes = _calls.PlanWishes(
+        explain=check_flag(explain, "explain"),
+        kernels=check_flag(kernels, "kernels"),
+        max_batch=check_flag(max_batch, "max_batch"),
+        training=check_flag(training, "training"),
+        optimizer=check_text(optimizer, "optimizer") if training else "",
+    )
+    call = partial(_calls.plan, graph, inputs, options, wishes)
     return session.begin(timeout).attempt(call)
 
 
@@ -97,25 +99,35 @@ def run(
     """Run a network once on `x`, an array or a dict of arrays by input name.
 
     `weights` are arrays by name, `<layer>.weight`, `<layer>.bias`. Returns an array, or a dict of
-    arrays by layer name where the network has several outputs; so is `out`. Errors are as for
+    arrays by layer name where the network has several outputs; so is `out`. An imported network
+    brings its own weights, which the server keeps, or reads again from the file. Errors are as for
     `conv`; missing and extra weights are one InvalidNetworkError that lists them all.
 
     Large weights that come with the same network again and again are sent once.
     """
     graph = as_network(network)
-    inputs, parameters = as_inputs(graph.inputs, x), as_weights(weights)
+    kept = _kept(graph, weights)
+    given = kept.arrays if kept else _given_or_own(graph, weights)
+    inputs, parameters = as_inputs(graph.inputs, x), as_weights(given)
     if inputs.keys() & parameters.keys():
         names = ", ".join(sorted(inputs.keys() & parameters.keys()))
         raise InvalidNetworkError(f"{names} cannot be input and weight at once", field="weights")
     tensors = inputs | parameters
     options = run_options(session, device, precision, layout, batch_invariant)
     effort = session.begin(timeout)
-    digests: Digests = ()
-    if session.leases is None and is_worth_it(tensors, parameters):
+    digests: Digests = kept.digests(len(inputs)) if kept else ()
+    if kept is None and session.leases is None and is_worth_it(tensors, parameters):
         digests = yield from session.repeats.digests(graph, tensors, parameters)
     return (
         yield from run_work(
-            session, graph, tensors, options, effort=effort, out=out, digests=digests
+            session,
+            graph,
+            tensors,
+            options,
+            effort=effort,
+            out=out,
+            digests=digests,
+            restore=partial(kept.restore, effort) if kept else None,
         )
     )
 
@@ -139,7 +151,10 @@ def load(
     them.
     """
     options = run_options(session, device, precision, layout, batch_invariant)
-    resident = Resident(session, as_network(network), as_weights(weights), options)
+    graph = as_network(network)
+    kept = _kept(graph, weights)
+    given = kept.arrays if kept else _given_or_own(graph, weights)
+    resident = Resident(session, graph, as_weights(given), options, kept)
     yield from resident.load(session.begin(timeout))
     return resident
 
@@ -188,6 +203,7 @@ class Resident:
         network: Network,
         weights: Mapping[str, Array],
         options: RunOptions,
+        kept: KeptWeights | None = None,
     ) -> None:
         self.id = ""
         self.closed = False
@@ -196,7 +212,8 @@ class Resident:
         self._weights = weights
         self._options = options
         self._loading = session.make_lock()
-        self._digests: Digests | None = None
+        self._kept = kept
+        self._digests: Digests | None = kept.digests(0) if kept else None
 
     def load(self, effort: Effort) -> Flow[None]:
         """Load it; `id` is the server's from now on."""
@@ -204,7 +221,9 @@ class Resident:
             self._digests = yield from hash_tensors(self._weights, self._weights)
         load = partial(_calls.load_model, self._network, self._weights, self._options)
         answer = yield from send_missing(
-            self._digests, lambda digests: effort.attempt(partial(load, digests))
+            self._digests,
+            lambda digests: effort.attempt(partial(load, digests)),
+            partial(self._kept.restore, effort) if self._kept else None,
         )
         self.id = answer.id
 
@@ -265,36 +284,21 @@ def as_network(value: NetworkLike) -> Network:
     return Network([value] if isinstance(value, Layer) else value)
 
 
-def _as_spec(name: str, shape: ShapeLike, dtype: Any) -> TensorSpec:
-    with error_at(f"input_shape[{name!r}]" if name else "input_shape"):
-        sizes = _as_shape(shape)
-    spec = TensorSpec(check_text(name, "input_shape"), _as_dtype_name(dtype), sizes)
-    with error_at("input_shape"):
-        spec.check()
-    return spec
+def _kept(network: Network, weights: Mapping[str, ArrayLike] | None) -> KeptWeights | None:
+    """The weights of an imported network, if it has some and the call gives none."""
+    if weights is not None or not isinstance(network, ImportedNetwork) or not network.weights:
+        return None
+    return KeptWeights(network)
 
 
-def _as_shape(shape: ShapeLike) -> Shape:
-    try:
-        return tuple(
-            SYMBOLIC_BATCH if axis == 0 and _is_any(size) else operator.index(size)  # type: ignore[arg-type]
-            for axis, size in enumerate(shape)
-        )
-    except TypeError:
-        raise ShapeError(
-            f"{shape!r} is not a shape: integers, and on the first axis also 'N' for any batch"
-        ) from None
+def _own_specs(network: Network) -> tuple[TensorSpec, ...]:
+    return network.input_specs if isinstance(network, ImportedNetwork | TorchNetwork) else ()
 
 
-def _is_any(size: object) -> bool:
-    return size is None or (isinstance(size, str) and size == "N")
-
-
-def _as_dtype_name(dtype: Any) -> str:
-    if isinstance(dtype, str) and dtype in DTYPES:
-        return dtype
-    try:
-        found = None if dtype is None else np.dtype(dtype)  # NumPy takes None for float64
-    except (TypeError, ValueError, SyntaxError):  # NumPy evaluates strings with brackets
-        found = None
-    return dtype_name(dtype_of(str(dtype)) if found is None else found)
+def _given_or_own(
+    network: Network, weights: Mapping[str, ArrayLike] | None
+) -> Mapping[str, ArrayLike] | None:
+    """The weights of a call; those that came with a torch module if the call gives none."""
+    if weights is None and isinstance(network, TorchNetwork):
+        return network.weights
+    return weights

@@ -133,8 +133,7 @@ def pool(
 ) -> Flow[Array]:
     """The maximum or the mean (`kind` "max" or "avg") of `x` (N, C, *L) over windows.
 
-    `stride` None is the window. `dilation` is for "max", `count_include_pad` for "avg". The rest is
-    as for `conv`.
+    `stride` None is the window. `count_include_pad` is for "avg". The rest is as for `conv`.
     """
     window = (kernel_size, stride, padding, dilation, ceil_mode, count_include_pad)
     network = _pool_network(kind, *window)
@@ -329,10 +328,5 @@ def _pool_network(
         return Network([layer])
     if kind != "avg":
         raise InvalidArgumentError(f"{kind!r} is not one of max, avg", field="kind")
-    if set(layer.dilation) != {1}:
-        raise InvalidArgumentError(
-            f"{dilation} is not 1: only max pooling is dilated", field="dilation"
-        )
-    return Network(
-        [AvgPool(layer.kernel_size, layer.stride, layer.padding, ceil_mode, count_include_pad)]
-    )
+    geometry = (layer.kernel_size, layer.stride, layer.padding, ceil_mode, count_include_pad)
+    return Network([AvgPool(*geometry, dilation=layer.dilation)])

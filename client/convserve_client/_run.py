@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
@@ -113,11 +113,12 @@ def run_work(
     unbatched: bool = False,
     result_bytes: int = 0,
     digests: Digests = (),
+    restore: Callable[[], Flow[None]] | None = None,
 ) -> Flow[Any]:
     """Run a network, an operation or the model of an id; record it; deliver the results.
 
     `result_bytes` is a guess, 0 for none: one that is wrong costs time, and nothing else. Tensors
-    with a digest are sent only if the server lacks them.
+    with a digest are sent only if the server lacks them, or brought there by `restore`.
     """
     target = Target(out, tensors.values(), unbatched)
 
@@ -125,7 +126,7 @@ def run_work(
         request = _calls.Request(work, tensors, options, session.is_traced, digests)
         return _send(session, effort, request, target, result_bytes)
 
-    outcome = yield from send_missing(digests, send)
+    outcome = yield from send_missing(digests, send, restore)
     if outcome.record is not None:
         session.record(outcome.record)
     return target.deliver(outcome)

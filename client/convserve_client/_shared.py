@@ -232,8 +232,9 @@ class RunShared(_calls.RunInline):
 
     def requests(self) -> Iterator[Outgoing]:
         """The one message."""
+        elsewhere = self._request.unsent | self._loan.offsets.keys()
         values = [
-            b"" if position in self._loan.offsets else wire_bytes(array)
+            b"" if position in elsewhere else wire_bytes(array)
             for position, array in enumerate(self._request.tensors.values())
         ]
         yield inline_request(self._request.header, values, self._loan.message())
@@ -253,7 +254,10 @@ def run_shared(
 
     `result_bytes` is a guess; where it is too low the server tells, and it is remembered.
     """
-    arrays = {n: a for n, a in enumerate(request.tensors.values()) if _is_shared(a)}
+    unsent = request.unsent
+    arrays = {
+        n: a for n, a in enumerate(request.tensors.values()) if n not in unsent and _is_shared(a)
+    }
     if request.byte_count - sum(array.nbytes for array in arrays.values()) > SENT_BYTES:
         return None
     room = leases.room_for(request.header, result_bytes)

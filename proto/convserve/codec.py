@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, TypeVar
+from functools import cache, partial
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 from google.protobuf.message import Message
 
-from convserve import plans
+from convserve import explanations, plans
 from convserve.errors import InvalidArgumentError, InvalidLayerError, error_at
 from convserve.layers import KINDS, Layer, kind_of
 from convserve.layers.fields import Padding
@@ -28,6 +29,10 @@ from convserve.v1 import layer_pb2, operation_pb2, plan_pb2
 # Descriptors are `Any`: protobuf's two implementations give them unrelated types.
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
+Write: TypeAlias = Callable[[Any, Any], object]  # (message, value) -> the message has it
+Read: TypeAlias = Callable[[Any], Any]
+IsGiven: TypeAlias = Callable[[Any, Any], bool]  # (message, field's value) -> whether it was sent
+Reader: TypeAlias = tuple[str, IsGiven, Read]
 
 # Messages that are plain attrs classes on the Python side.
 _CLASSES: dict[str, type[Any]] = {
@@ -47,36 +52,35 @@ _CLASSES: dict[str, type[Any]] = {
     "Limits": plans.Limits,
     "Model": plans.ModelInfo,
     "RunOptions": plans.RunOptions,
+    "Change": explanations.Change,
+    "Rendering": explanations.Rendering,
+    "FoundLayer": explanations.FoundLayer,
 }
 
 
 def to_message(value: Any, message: M) -> M:
     """Fill `message` from the attributes of `value`, and return it."""
-    for field in message.DESCRIPTOR.fields:
-        item = getattr(value, field.name, None)
-        if item is None:
-            continue
-        if field.message_type is not None:
-            _put_message(message, field, item)
-        elif field.is_repeated:
-            getattr(message, field.name).extend(item)
-        else:
-            setattr(message, field.name, _scalar(field, item))
+    for name, is_empty_sent, write in _writers(message.DESCRIPTOR):
+        item = getattr(value, name, None)
+        if item or (is_empty_sent and item is not None and item != ()):
+            write(message, item)
     return message
 
 
-def from_message(message: Message, cls: type[T]) -> T:
-    """A `cls` from the fields of `message`. What was left out takes the class's default.
+def from_message(message: Message, cls: type[T], **values: Any) -> T:
+    """A `cls` from the fields of `message` and `values`, which the message does not have.
 
-    Raises the errors of the class's own checks, with the field's path.
+    What was left out takes the class's default. Raises the errors of the class's own checks, with
+    the field's path.
     """
-    values: dict[str, Any] = {}
-    required = {a.name for a in attrs.fields(cls) if a.init and a.default is attrs.NOTHING}  # type: ignore[arg-type]
-    names = {a.name for a in attrs.fields(cls)}  # type: ignore[arg-type]
-    for field in message.DESCRIPTOR.fields:
-        if field.name in names and (_is_given(message, field) or field.name in required):
-            with error_at(field.name):
-                values[field.name] = _get(field, getattr(message, field.name))
+    plain, others = _readers(message.DESCRIPTOR, cls)  # type: ignore[arg-type]
+    for name in plain:
+        values[name] = getattr(message, name)
+    for name, is_given, read in others:
+        item = getattr(message, name)
+        if is_given(message, item):
+            with error_at(name):
+                values[name] = read(item)
     return cls(**values)
 
 
@@ -94,9 +98,13 @@ def layer_from_message(message: layer_pb2.Layer) -> Layer:
     kind = message.WhichOneof("kind")
     if kind is None:
         raise InvalidLayerError(f"no kind is set; use one of {', '.join(KINDS)}", field="kind")
-    with error_at(kind):
-        layer = from_message(getattr(message, kind), KINDS[kind])
-    return attrs.evolve(layer, name=message.name or None, inputs=tuple(message.inputs) or None)
+    own: dict[str, Any] = {"name": message.name or None, "inputs": tuple(message.inputs) or None}
+    try:
+        with error_at(kind):
+            return from_message(getattr(message, kind), KINDS[kind], **own)
+    except InvalidLayerError:
+        Layer(**own)  # its errors come first: they are of fields beside the kind's
+        raise
 
 
 def network_to_message(network: Network) -> layer_pb2.Network:
@@ -171,56 +179,109 @@ _CONVERTERS: dict[str, tuple[Callable[[Any], Message], Callable[[Any], Any]]] = 
 }
 
 
-def _put_message(message: Message, field: Any, item: Any) -> None:
-    target = getattr(message, field.name)
-    convert = _CONVERTERS.get(field.message_type.name)
+@cache
+def _writers(descriptor: Any) -> tuple[tuple[str, bool, Write], ...]:
+    """For each field its name, whether an empty value is sent too, and what sets it.
+
+    Read off the descriptor once.
+    """
+    return tuple((field.name, field.has_presence, _writer(field)) for field in descriptor.fields)
+
+
+def _writer(field: Any) -> Write:
+    name = field.name
+    if field.message_type is not None:
+        return _message_writer(field)
     if field.is_repeated:
-        for value in item:
-            if convert:
-                target.append(convert[0](value))
-            else:
-                to_message(value, target.add())
-    elif convert:
-        target.CopyFrom(convert[0](item))
-    else:
-        target.SetInParent()
-        to_message(item, target)
-
-
-def _get(field: Any, value: Any) -> Any:
-    if field.is_repeated:
-        return tuple(_get_one(field, item) for item in value)
-    return _get_one(field, value)
-
-
-def _get_one(field: Any, value: Any) -> Any:
+        return lambda message, items: getattr(message, name).extend(items)
     if field.enum_type is not None:
-        return _enum_name(field.enum_type, value)
+        return lambda message, item: setattr(message, name, _enum_number(field, item))
+    return lambda message, item: setattr(message, name, item)
+
+
+def _message_writer(field: Any) -> Write:
+    name, (convert, _) = field.name, _CONVERTERS.get(field.message_type.name, (None, None))
+
+    def write_all(message: Message, items: Any) -> None:
+        target = getattr(message, name)
+        if convert:
+            target.extend(map(convert, items))
+        else:
+            for each in items:
+                to_message(each, target.add())
+
+    def write(message: Message, item: Any) -> None:
+        target = getattr(message, name)
+        if convert:
+            target.CopyFrom(convert(item))
+        else:
+            target.SetInParent()
+            to_message(item, target)
+
+    return write_all if field.is_repeated else write
+
+
+@cache
+def _readers(descriptor: Any, cls: type[Any]) -> tuple[tuple[str, ...], tuple[Reader, ...]]:
+    """The fields that the class has too: those that are taken as they are, and the others.
+
+    Of the others the name, whether it was sent, and what reads it.
+    """
+    attributes = {attribute.name: attribute for attribute in attrs.fields(cls)}
+    fields = [field for field in descriptor.fields if field.name in attributes]
+    plain = tuple(field.name for field in fields if _is_plain(field))
+    others = tuple(
+        (field.name, _is_given(field, attributes[field.name]), _reader(field))
+        for field in fields
+        if field.name not in plain
+    )
+    return plain, others
+
+
+def _is_plain(field: Any) -> bool:
+    """Whether a field is a number, a text or a boolean that is always there."""
+    is_value = field.message_type is None and field.enum_type is None
+    return is_value and not field.is_repeated and not field.has_presence
+
+
+def _is_given(field: Any, attribute: attrs.Attribute[Any]) -> IsGiven:
+    name = field.name
+    if attribute.init and attribute.default is attrs.NOTHING:
+        return lambda message, item: True
+    if field.is_repeated or field.enum_type is not None:  # zero is UNSPECIFIED in every enum
+        return lambda message, item: bool(item)
+    if field.has_presence:
+        return lambda message, item: message.HasField(name)
+    return lambda message, item: True
+
+
+def _reader(field: Any) -> Read:
+    if not field.is_repeated:
+        return _value_reader(field)
+    if field.message_type is None and field.enum_type is None:
+        return tuple
+    read = _value_reader(field)
+    return lambda items: tuple(map(read, items))
+
+
+def _value_reader(field: Any) -> Read:
+    if field.enum_type is not None:
+        return partial(_enum_name, field.enum_type)
     if field.message_type is None:
-        return value
+        return lambda item: item
     name = field.message_type.name
     if name in _CONVERTERS:
-        return _CONVERTERS[name][1](value)
-    return from_message(value, _CLASSES[name])
+        return _CONVERTERS[name][1]
+    return partial(from_message, cls=_CLASSES[name])
 
 
-def _is_given(message: Message, field: Any) -> bool:
-    value = getattr(message, field.name)
-    if field.is_repeated:
-        return len(value) > 0
-    if field.enum_type is not None:
-        return bool(value)  # zero is UNSPECIFIED in every enum
-    return not field.has_presence or message.HasField(field.name)
-
-
+@cache
 def _enum_prefix(enum: Any) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", enum.name).upper() + "_"
 
 
-def _scalar(field: Any, value: Any) -> Any:
+def _enum_number(field: Any, value: Any) -> int:
     enum = field.enum_type
-    if enum is None:
-        return value
     known = enum.values_by_name.get(_enum_prefix(enum) + str(value).upper())
     if known is None or known.number == 0:
         raise InvalidArgumentError(
@@ -228,7 +289,7 @@ def _scalar(field: Any, value: Any) -> Any:
             field=field.name,
             metadata={"value": value},
         )
-    return known.number
+    return int(known.number)
 
 
 def _enum_name(enum: Any, number: int) -> str:

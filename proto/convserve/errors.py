@@ -41,7 +41,6 @@ hold `ErrorInfo(reason, domain="convserve", metadata)`, `BadRequest` for the fie
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import ClassVar, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -296,18 +295,22 @@ BY_CODE: dict[int, type[ConvserveError]] = {
 }
 
 
-@contextmanager
-def error_at(path: str) -> Iterator[None]:
+class error_at:  # noqa: N801  # read as a function; a class is several times as fast
     """Put `path` before the field of an error that passes: context is added once, at the top."""
-    try:
-        yield
-    except ConvserveError as error:
-        if not error.field:
-            error.field = path
-        else:
-            joint = "" if error.field.startswith("[") else "."
-            error.field = f"{path}{joint}{error.field}"
-        raise
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if not isinstance(error, ConvserveError):
+            return
+        joint = "." if error.field and not error.field.startswith("[") else ""
+        error.field = f"{self._path}{joint}{error.field or ''}"
 
 
 def to_status(error: ConvserveError) -> status_pb2.Status:

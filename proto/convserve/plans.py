@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from os import PathLike
+from typing import TYPE_CHECKING
 
 from attrs import Attribute, field, frozen
 
-from convserve.errors import InvalidArgumentError
+from convserve.errors import FailedPreconditionError, InvalidArgumentError
 from convserve.layers import Layer
 from convserve.tensors import SYMBOLIC_BATCH, Shape, TensorSpec
+
+if TYPE_CHECKING:  # these read plans
+    from matplotlib.figure import Figure as Picture
+
+    from convserve.comparison import PlanComparison
 
 
 def shown_shape(shape: Shape) -> tuple[int | str, ...]:
@@ -204,6 +211,67 @@ class Plan:
             if layer.name == name:
                 return layer
         raise KeyError(name)
+
+    def explain(self, name: str) -> str:
+        """The layer called `name` in words: its formulas with their numbers, and its counts.
+
+        Raises KeyError for a name that is not there, and FailedPreconditionError if the plan was
+        made without explanations.
+        """
+        from convserve.explaining import layer_text  # it reads plans: not at import
+
+        layer = self.layer(name)
+        if not layer.explanation:
+            raise FailedPreconditionError(
+                f"{name} was planned without its explanation; plan with explain=True"
+            )
+        return layer_text(layer)
+
+    def compare(self, other: Plan) -> PlanComparison:
+        """What changes from the other plan to this one: print it."""
+        from convserve.comparison import compare_plans
+
+        return compare_plans(other, self)
+
+    def plot(
+        self,
+        path: str | PathLike[str] | None = None,
+        *,
+        views: tuple[str, ...] = ("memory", "shapes", "fields"),
+    ) -> Picture:
+        """Draw the memory step by step, the shapes, and the receptive field's growth.
+
+        The result is a `matplotlib.figure.Figure`; `path` is a file to write it to: .svg, .png or
+        .pdf. `views` are those to draw. Needs Matplotlib, the extra `plots`; raises
+        UnsupportedError without it.
+        """
+        from convserve.pictures import draw_plan
+
+        return draw_plan(self, path, views=views)
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Everything that is planned as one JSON object; "N" is a batch that is not known yet."""
+        from convserve.exports import plan_json
+
+        return plan_json(self, indent)
+
+    def to_csv(self) -> str:
+        """The layers, a line each, with exact numbers."""
+        from convserve.exports import plan_csv
+
+        return plan_csv(self)
+
+    def to_markdown(self) -> str:
+        """The table that `print` shows, in Markdown."""
+        from convserve.exports import plan_markdown
+
+        return plan_markdown(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from convserve.exports import plan_html
+
+        return plan_html(self)
 
     def __str__(self) -> str:
         from convserve.tables import plan_table  # the table reads plans: not at import

@@ -8,7 +8,16 @@ from fractions import Fraction
 from attrs import frozen
 
 from convserve.layers import Layer
-from convserve.plans import Device, LayerPlan, Plan, ReceptiveField, ServerInfo, shown_shape
+from convserve.plans import (
+    Device,
+    Fit,
+    LayerPlan,
+    Plan,
+    ReceptiveField,
+    ServerInfo,
+    TimeEstimate,
+    shown_shape,
+)
 from convserve.tensors import TensorSpec
 
 MAX_CELL_CHARS = 30  # so that a table of the longest names still fits 140 columns
@@ -43,8 +52,7 @@ class Column:
 
 def plan_table(plan: Plan) -> str:
     """The plan as a table of its layers, with the exact totals below."""
-    columns = [column for column in _plan_columns(plan) if not column.is_empty]
-    return f"{_table(columns)}\n{_pairs(_totals(plan))}"
+    return f"{table_text(plan_columns(plan))}\n{_pairs(plan_totals(plan))}"
 
 
 def explanation_text(plan: Plan) -> str:
@@ -68,7 +76,7 @@ def devices_table(devices: Sequence[Device]) -> str:
         Column("Runs here", tuple("yes" if device.available else "no" for device in devices)),
         Column("Description", tuple(device.description for device in devices)),
     )
-    return _table([column for column in columns if not column.is_empty])
+    return table_text([column for column in columns if not column.is_empty])
 
 
 def info_text(info: ServerInfo) -> str:
@@ -111,7 +119,8 @@ def _scaled(count: int, step: int, units: Sequence[str]) -> str:
     return f"{number:,.{digits}f} {units[unit]}".rstrip()
 
 
-def _plan_columns(plan: Plan) -> list[Column]:
+def plan_columns(plan: Plan) -> list[Column]:
+    """The plan's inputs and layers, a line each; columns that say nothing are left out."""
     layers = plan.layers
     inputs = plan.inputs
     blank = ("",) * len(inputs)
@@ -125,20 +134,22 @@ def _plan_columns(plan: Plan) -> list[Column]:
     sizes = (*map(_sample_bytes, inputs), *(layer.activation_bytes for layer in layers))
     names = (*(spec.name for spec in inputs), *(layer.name for layer in layers))
     memory = "Memory (N = 1)" if plan.symbolic_batch else "Memory"
-    return [
+    columns = [
         Column("Layer", tuple(map(_cut, names))),
-        Column("Kind", (*("input" for _ in inputs), *map(_kind_text, layers))),
+        Column("Kind", (*("input" for _ in inputs), *map(kind_text, layers))),
         column("Reads", reads),
-        Column("Output shape", tuple(map(_shape_text, shapes))),
+        Column("Output shape", tuple(map(shape_text, shapes))),
         column("Parameters", (_number(layer.parameter_count) for layer in layers), True),
         column("MACs", (_optional_count(layer.mac_count) for layer in layers), True),
         column("Receptive field", (_field_text(layer.receptive_field) for layer in layers), True),
         Column(memory, tuple(map(byte_text, sizes)), True),
-        column("Algorithm", (_cut(layer.algorithm) for layer in layers)),
+        column("Algorithm", map(_algorithm_text, layers)),
     ]
+    return [each for each in columns if not each.is_empty]
 
 
-def _totals(plan: Plan) -> list[tuple[str, str]]:
+def plan_totals(plan: Plan) -> list[tuple[str, str]]:
+    """What there is to say of the plan as a whole: names and values."""
     per_sample = " per sample" if plan.symbolic_batch else ""
     pairs = [
         ("Parameters", f"{plan.parameter_count:,}"),
@@ -146,6 +157,7 @@ def _totals(plan: Plan) -> list[tuple[str, str]]:
         ("FLOPs", _exact_count(plan.flop_count) + per_sample),
         ("Weights", _exact_bytes(plan.weight_bytes)),
         ("Peak memory", _peak_text(plan)),
+        *_demands(plan),
         *(("Input", _spec_text(spec)) for spec in plan.inputs),
         *(("Output", _spec_text(spec)) for spec in plan.outputs),
     ]
@@ -156,14 +168,57 @@ def _totals(plan: Plan) -> list[tuple[str, str]]:
     return pairs + [("Note", note) for note in plan.notes]
 
 
+def _demands(plan: Plan) -> list[tuple[str, str]]:
+    """What it asks of the device: a step of training, room, time."""
+    pairs = []
+    if plan.training:
+        pairs.append(("Training", f"forward, backward and update by {plan.optimizer}"))
+    if plan.engine_bytes:
+        pairs.append(("Engine", f"{_exact_bytes(plan.engine_bytes)} beside the peak, at most"))
+    if plan.fit:
+        pairs.append(("Fit", fit_text(plan.fit)))
+    if plan.time:
+        pairs.append(("Time", time_text(plan.time)))
+    return pairs
+
+
+def fit_text(fit: Fit) -> str:
+    """Whether it fits, or up to which batch and why: `fits l4 up to batch 41, peak at ...`."""
+    if fit.max_batch is None:
+        need = f"{byte_text(fit.needed_bytes)} of {byte_text(fit.memory_bytes)}"
+        return f"fits {fit.device} with {need}" if fit.fits else f"does not fit: {fit.reason}"
+    if not fit.max_batch:
+        return f"not even one sample fits {fit.device}, because {fit.reason}"
+    where = f"peak at layer {fit.peak_layer}"
+    return f"fits {fit.device} up to batch {fit.max_batch:,}, {where}, because {fit.reason}"
+
+
+def time_text(time: TimeEstimate) -> str:
+    """The estimate, its range, and what limits it."""
+    low, high = _seconds_text(time.seconds_low), _seconds_text(time.seconds_high)
+    return f"about {_seconds_text(time.seconds)} ({low} to {high}), bound by {time.bound}"
+
+
+def _seconds_text(seconds: float) -> str:
+    scale = next((n for n in range(3) if seconds * 1000**n >= 1), 3)
+    return f"{seconds * 1000**scale:.3g} {('s', 'ms', 'µs', 'ns')[scale]}"
+
+
 def _peak_text(plan: Plan) -> str:
-    where = f", at {plan.peak_layer}" if plan.peak_layer else ""
+    phase = next((m.phase for m in plan.timeline if m.byte_count == plan.peak_memory_bytes), "")
+    during = f" ({phase})" if phase not in ("", "forward") else ""
+    where = f", at {plan.peak_layer}{during}" if plan.peak_layer else ""
     if not plan.symbolic_batch:
         return _exact_bytes(plan.peak_memory_bytes) + where
     return (
         f"{plan.peak_memory_fixed_bytes:,} + N × {plan.peak_memory_per_sample_bytes:,} bytes "
         f"({byte_text(plan.peak_memory_bytes)} for N = 1){where}"
     )
+
+
+def _algorithm_text(layer: LayerPlan) -> str:
+    """How it runs: by itself, or within the step of another layer."""
+    return _cut(f"in {layer.fused_into}" if layer.fused_into else layer.algorithm)
 
 
 def _reads(layer: LayerPlan, previous: str) -> str:
@@ -173,7 +228,7 @@ def _reads(layer: LayerPlan, previous: str) -> str:
     return _cut(", ".join("↑" if name == previous else name for name in layer.inputs))
 
 
-def _kind_text(layer: LayerPlan) -> str:
+def kind_text(layer: LayerPlan) -> str:
     """The kind with its window: `conv 3×3 /2 dil 2 grp 32`. What is 1 is left out."""
     words = [layer.kind, _times(_ints(layer.resolved, "kernel_size"))]
     for prefix, field in (("/", "stride"), ("dil ", "dilation"), ("grp ", "groups")):
@@ -203,14 +258,15 @@ def _times(values: Sequence[int | Fraction]) -> str:
     return "×".join(map(str, values))
 
 
-def _shape_text(shape: Sequence[int]) -> str:
+def shape_text(shape: Sequence[int]) -> str:
+    """The shape in brackets, with N for a batch that is not known."""
     return f"({', '.join(map(str, shown_shape(tuple(shape))))})"
 
 
 def _spec_text(spec: TensorSpec) -> str:
     per_sample = " per sample" if spec.is_symbolic else ""
     size = _exact_bytes(_sample_bytes(spec)) + per_sample
-    return f"{spec.name} {_shape_text(spec.shape)} {spec.dtype}, {size}"
+    return f"{spec.name} {shape_text(spec.shape)} {spec.dtype}, {size}"
 
 
 def _sample_bytes(spec: TensorSpec) -> int:
@@ -238,7 +294,8 @@ def _cut(text: str) -> str:
     return text if len(text) <= MAX_CELL_CHARS else f"{text[: MAX_CELL_CHARS - 1]}…"
 
 
-def _table(columns: Sequence[Column]) -> str:
+def table_text(columns: Sequence[Column]) -> str:
+    """The columns side by side, with rules around the cells."""
     heading, *rows = (
         _GAP.join(cells).rstrip()
         for cells in zip(*(column.lines() for column in columns), strict=True)

@@ -100,7 +100,7 @@ class TensorSpec:
     @cached_property
     def byte_count(self) -> int:
         """The length of the values in bytes."""
-        return self.element_count * dtype_of(self.dtype).itemsize
+        return math.prod(self.shape) * dtype_of(self.dtype).itemsize
 
     @property
     def is_symbolic(self) -> bool:

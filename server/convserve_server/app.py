@@ -24,6 +24,8 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from convserve_server.engines import load_advisor
 from convserve_server.listening import StartError, listen, open_handover, start_metrics
 from convserve_server.observability.metrics import Gauges, Metrics
+from convserve_server.planners.offers import OfferDesk
+from convserve_server.planners.pool import PlannerPool
 from convserve_server.scheduling.dispatch import Dispatcher
 from convserve_server.scheduling.gate import Gate
 from convserve_server.scheduling.pool import WorkerPool
@@ -35,14 +37,17 @@ from convserve_server.services.bounds import (
     MAX_REQUEST_BYTES,
     MAX_TENSORS,
 )
+from convserve_server.services.explaining import ExplainingService
 from convserve_server.services.guard import Guard
 from convserve_server.services.handlers import handlers_of
 from convserve_server.services.handover import Handover
 from convserve_server.services.health import SERVING, follow, set_health
+from convserve_server.services.importing import ImportService
 from convserve_server.services.info import InfoService
 from convserve_server.services.leases import LeaseService, LeaseStore
 from convserve_server.services.models import ModelStore
 from convserve_server.services.planning import PlanningService
+from convserve_server.services.plans import Host
 from convserve_server.services.requests import RequestReader
 from convserve_server.services.residents import ModelService
 from convserve_server.services.runs import RunService
@@ -83,6 +88,8 @@ class _Parts:
     tensors: TensorStore
     models: ModelStore
     leases: LeaseStore
+    planners: PlannerPool
+    kernel_planners: PlannerPool  # for cuDNN alone: plans must not wait for it
 
 
 @asynccontextmanager
@@ -109,6 +116,8 @@ async def running(settings: Settings) -> AsyncIterator[Bound]:
         # Models close after the workers' end: then they wait for no restart.
         stack.push_async_callback(parts.models.close)
         stack.push_async_callback(parts.pool.stop)
+        stack.push_async_callback(parts.planners.stop)
+        stack.push_async_callback(parts.kernel_planners.stop)
         await _load_models(settings, parts)
         await _start(parts.pool)
         await server.start()
@@ -149,7 +158,10 @@ def _make_parts(settings: Settings, arena: Arena) -> _Parts:
     tensors = TensorStore(gate, arena.capacity_bytes // 2, settings.model_idle_seconds)
     models = ModelStore(pool, tensors, settings.model_idle_seconds)
     leases = LeaseStore(gate.reserve_bytes, settings.max_lease_bytes, pool.detach)
-    return _Parts(arena, gate, pool, tensors, models, leases)
+    count, seconds = settings.planner_count, settings.planner_seconds
+    planners = PlannerPool(count, seconds, shared=arena.fd)
+    kernel_planners = PlannerPool(count, seconds)
+    return _Parts(arena, gate, pool, tensors, models, leases, planners, kernel_planners)
 
 
 def _make_pool(settings: Settings, arena: Arena) -> WorkerPool:
@@ -195,7 +207,12 @@ def _make_servicers(
     )
     residents = ModelService(reader, parts.tensors, parts.models)
     compute = (runs, residents, LeaseService(parts.leases, handover), InfoService(info))
-    return compute, (PlanningService(advisor, reader, info.devices),)
+    imports = ImportService(parts.gate, parts.tensors, parts.models, parts.planners)
+    device = info.devices[0]
+    host = Host(device.name, settings.engine, settings.threads_per_worker, device.memory_bytes)
+    offers = OfferDesk(parts.kernel_planners, settings.planner_count)
+    planning = PlanningService(host, reader, info.devices, parts.planners, offers)
+    return compute, (planning, ExplainingService(host, reader), imports)
 
 
 def server_info(settings: Settings, arena: Arena) -> ServerInfo:

@@ -54,6 +54,8 @@ class Settings:
     batch_rows: int = 64
     batch_bytes: int = 8 << 20
     batch_wait_seconds: float = 0.001
+    planner_processes: int | None = None  # half the usable cores, up to 4
+    planner_seconds: float = 60.0
     max_calls: int = 1000
     max_call_seconds: float = 600.0
     stall_seconds: float = 60.0
@@ -70,6 +72,11 @@ class Settings:
         """How many workers compute."""
         threads = self.threads or usable_threads()
         return self.workers or max(1, threads // THREADS_PER_WORKER)
+
+    @property
+    def planner_count(self) -> int:
+        """How many processes plan and import at once; as many ask cuDNN."""
+        return self.planner_processes or max(1, min(4, usable_threads() // 2))
 
     @property
     def max_lease_bytes(self) -> int:
@@ -183,6 +190,19 @@ _OPTIONS = (
         parse_seconds(0.0),
         "S",
         "how long a call waits at most for others to join it, while many come (default: 0.001)",
+    ),
+    _Option(
+        "planner_processes",
+        parse_count(1, 64),
+        "N",
+        "processes for large plans and imports, and as many for cuDNN's planner, started when they "
+        "are needed (default: half of the usable cores, up to 4)",
+    ),
+    _Option(
+        "planner_seconds",
+        parse_seconds(0.001),
+        "S",
+        "how long one of them may work on a plan, an import or one convolution (default: 60)",
     ),
     _Option(
         "max_calls",

@@ -14,7 +14,7 @@ from time import perf_counter
 from tests.benchmarks.options import Options
 from tests.benchmarks.rows import Row, table
 
-NAMES = ("large", "small", "concurrent", "resident", "signals", "overload", "leaks")
+NAMES = ("large", "small", "concurrent", "resident", "signals", "overload", "leaks", "memory")
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ class Case:
         if dtype.kind in "biu":
             return self._integers(rng, shape, dtype)
         values = rng.normal(0.5, self.spread, shape)
-        if name.endswith("running_var"):
+        if name.endswith(("running_var", "_scale")):
             values = np.abs(values) + 0.5
         if dtype.kind == "c":
             values = values + 1j * rng.normal(0.5, self.spread, shape)

@@ -208,6 +208,10 @@ def _elementwise() -> Iterator[Case]:
         cs.Softmax(),
         cs.BatchNorm(),
         cs.BatchNorm(1e-2),
+        cs.BatchNorm(weight=False),
+        cs.BatchNorm(bias=False),
+        cs.BatchNorm(weight=False, bias=False),
+        cs.Rescale(2.5, -0.5),
     )
     for number, layer in enumerate(layers):
         for rank in RANKS:

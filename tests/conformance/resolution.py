@@ -22,7 +22,7 @@ def resolved(spec: Any, sizes: Shape, kernel_size: Ints = ()) -> Any:
     if getattr(spec, "stride", ()) is None:
         spec = evolve(spec, stride=spec.kernel_size)
     for name in PER_AXIS:
-        if hasattr(spec, name):
+        if getattr(spec, name, None) is not None:
             spec = evolve(spec, **{name: _spread(getattr(spec, name), rank)})
     if isinstance(spec, ConvTranspose):
         return _transposed(spec, sizes)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from convserve import layers, operations
-from convserve.layers.fields import Pairs
 from convserve.networks import Network
 from convserve.operations import OPERANDS, operation_kind
 from convserve.tensors import Array
@@ -19,7 +18,9 @@ from scipy import signal
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # as everyone writes it
 
+from tests.conformance import torch_convs, torch_glue, torch_pools
 from tests.conformance.resolution import resolved
+from tests.conformance.torch_common import by_rank, pad
 
 torch.set_num_threads(1)  # the cases are small: a team of threads would only wait for each other
 
@@ -40,17 +41,6 @@ def expected_result(work: Network | operations.Operation, tensors: Mapping[str, 
 def widened(array: Array) -> Array:
     """A copy in float64 or complex128, which PyTorch may hold."""
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64, order="C")
-
-
-def by_rank(name: str, x: Tensor) -> Callable[..., Tensor]:
-    """The PyTorch function `name` for the rank of `x`, such as conv2d."""
-    function: Callable[..., Tensor] = getattr(F, f"{name}{x.ndim - 2}d")
-    return function
-
-
-def pad(x: Tensor, padding: Pairs, mode: str = "zeros", value: float = 0.0) -> Tensor:
-    flat = [size for pair in reversed(padding) for size in pair]
-    return F.pad(x, flat, value=value) if mode == "zeros" else F.pad(x, flat, mode=mode)
 
 
 def conv(layer: layers.Conv, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -86,6 +76,8 @@ def max_pool(layer: layers.MaxPool, x: Tensor) -> Tensor:
 
 def avg_pool(layer: layers.AvgPool, x: Tensor) -> Tensor:
     pool = by_rank("avg_pool", x)
+    if set(layer.dilation) != {1}:
+        return torch_pools.dilated_avg_pool(layer, x)
     if takes(layer):
         padding = [low for low, _ in layer.padding]
         options = (layer.ceil_mode, layer.count_include_pad)
@@ -95,12 +87,6 @@ def avg_pool(layer: layers.AvgPool, x: Tensor) -> Tensor:
     if layer.count_include_pad:
         return mean
     return mean / pool(pad(torch.ones_like(x), layer.padding), layer.kernel_size, layer.stride)
-
-
-def upsample(layer: layers.Upsample, x: Tensor) -> Tensor:
-    for axis, scale in enumerate(layer.scale, start=2):
-        x = x.repeat_interleave(scale, dim=axis)
-    return x
 
 
 def places(factor: int, rank: int) -> Iterator[tuple[int, Any]]:
@@ -130,10 +116,10 @@ def pixel_unshuffle(layer: layers.PixelUnshuffle, x: Tensor) -> Tensor:
 def batch_norm(
     layer: layers.BatchNorm,
     x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
     running_mean: Tensor,
     running_var: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     return F.batch_norm(x, running_mean, running_var, weight, bias, eps=layer.eps)
 
@@ -159,16 +145,17 @@ LAYERS: dict[type[layers.Layer], Callable[..., Tensor]] = {
     layers.ELU: lambda layer, x: F.elu(x, layer.alpha),
     # PyTorch is linear above its threshold; the formula is not
     layers.Softplus: lambda layer, x: F.softplus(x, layer.beta, threshold=500),
-    layers.Softmax: lambda _, x: F.softmax(x, dim=1),
     layers.BatchNorm: batch_norm,
+    layers.Rescale: lambda layer, x: x * layer.factor + layer.offset,
     layers.Dense: lambda _, x, weight, bias=None: F.linear(x, weight, bias),
     layers.Flatten: lambda _, x: x.flatten(1),
     layers.Add: lambda _, *inputs: sum(inputs[1:], start=inputs[0]),
-    layers.Concat: lambda _, *inputs: torch.cat(inputs, dim=1),
     layers.Pad: lambda layer, x: pad(x, layer.padding, layer.mode, layer.value),
-    layers.Upsample: upsample,
     layers.PixelShuffle: pixel_shuffle,
     layers.PixelUnshuffle: pixel_unshuffle,
+    **torch_convs.LAYERS,
+    **torch_pools.LAYERS,
+    **torch_glue.LAYERS,
 }
 
 

@@ -47,6 +47,14 @@ def test_plan_prints_the_table(capsys) -> None:
     assert "conv1 (conv)" in output
 
 
+def test_kernels_of_a_gpu_are_not_known_without_its_library(capsys) -> None:
+    arguments = ["--device", "h200", "--kernels", "--precision", "tf32"]
+    assert main(["plan", "net.json", "--input", "2x3x8x8", *arguments]) == 0
+    output = capsys.readouterr().out
+    assert "pip install 'convserve-server[cudnn]'" in output
+    assert output.endswith("no kernels are known: the notes above say why\n")
+
+
 def test_plan_as_json(capsys) -> None:
     assert main(["plan", "net.json", "--input", "Nx3x8x8", "--json", "--explain"]) == 0
     plan = json.loads(capsys.readouterr().out)

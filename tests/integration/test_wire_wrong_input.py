@@ -161,7 +161,7 @@ WRONG = {
         with_layers(layer_pb2.Layer(name="a")), LAYER, "layers[0].kind", ("no kind",),
     ),
     "too many layers": (
-        with_layers(*[layer("")] * 4097), errors.TooLargeError, "layers", ("4097", "4096"),
+        with_layers(*[layer("")] * 16385), errors.TooLargeError, "layers", ("16385", "16384"),
     ),
     "no work": (pb2.RunHeader(), errors.InvalidArgumentError, "work", ("network",)),
     "an unknown device": (

@@ -89,6 +89,25 @@ def _conv(rng: random.Random, at: Place) -> Sequence[Layer]:
     return [layer]
 
 
+def _composed(rng: random.Random, at: Place) -> Sequence[Layer]:
+    """A convolution in other words."""
+    kernel, stride = _windows(rng, at.rank)
+    numbers = (kernel, stride, _pads(rng, [3] * at.rank), rng.randint(1, 2))
+    options: dict[str, str] = {
+        "padding_mode": rng.choice(BORDERS), "name": at.name, "inputs": at.source
+    }  # fmt: skip
+    kernel, *others = numbers
+    return [
+        rng.choice(
+            (
+                cs.DepthwiseConv(*numbers, depth_multiplier=rng.randint(1, 2), **options),
+                cs.SeparableConv(2, *numbers, **options),
+                cs.SubPixelConv(2, kernel, 2, *others, **options),
+            )
+        )
+    ]
+
+
 def _transposed(rng: random.Random, at: Place) -> Sequence[Layer]:
     kernel, stride = _windows(rng, at.rank)
     extra = tuple(rng.randint(0, s - 1) for s in stride)
@@ -110,7 +129,8 @@ def _avg_pool(rng: random.Random, at: Place) -> Sequence[Layer]:
     kernel, stride = _windows(rng, at.rank)
     pads = _pads(rng, [k // 2 for k in kernel])
     flags = rng.random() < 0.5, rng.random() < 0.5
-    return [cs.AvgPool(kernel, stride, pads, *flags, name=at.name, inputs=at.source)]
+    options: dict[str, object] = {"name": at.name, "inputs": at.source}
+    return [cs.AvgPool(kernel, stride, pads, *flags, dilation=rng.randint(1, 2), **options)]
 
 
 def _move(rng: random.Random, at: Place) -> Sequence[Layer]:
@@ -180,7 +200,27 @@ def _elementwise(rng: random.Random, at: Place) -> Sequence[Layer]:
     return [kind(name=at.name, inputs=at.source)]
 
 
+def _sum_pool(rng: random.Random, at: Place) -> Sequence[Layer]:
+    """A norm that stays whole: the sum of absolute values."""
+    kernel, stride = _windows(rng, at.rank)
+    pads, dilation = _pads(rng, [k - 1 for k in kernel]), rng.randint(1, 2)
+    ceil_mode = rng.random() < 0.5
+    options: dict[str, object] = {"name": at.name, "inputs": at.source}
+    return [cs.LpPool(kernel, stride, pads, dilation, ceil_mode, 1, **options)]
+
+
+def _gate(rng: random.Random, at: Place) -> Sequence[Layer]:
+    """The largest of the channels, taken from each of them; and a part of them."""
+    first = f"{at.name}b"
+    return [
+        cs.ReduceMax(1, name=f"{at.name}a", inputs=at.source),
+        cs.Sub(name=first, inputs=(at.source, f"{at.name}a")),
+        cs.Slice(1, rng.randint(0, at.channels - 1), name=at.name),
+    ]
+
+
 EXACT_BLOCKS: tuple[Block, ...] = (
-    _conv, _transposed, _max_pool, _move, _shuffle, _residual, _shrinking, _branches, _skip
+    _conv, _composed, _transposed, _max_pool, _move, _shuffle, _residual, _shrinking, _branches,
+    _skip, _sum_pool, _gate,
 )  # fmt: skip
 LAST_BLOCKS: tuple[Block, ...] = (_conv, _avg_pool, _avg_pool, _elementwise)

@@ -24,6 +24,7 @@ from tests.tiling import run_pieces, run_whole
 
 SEEDS = range(300)
 CPU_SEEDS = range(25)
+EIGHT_BITS = {"integer_conv", "quantized_conv"}  # kinds that take no floating numbers
 SHARES = (2, 3, 5, 9, 20)  # of the memory that the whole needs
 
 
@@ -113,8 +114,9 @@ def test_every_kind_computes_each_row_alone():
         work = case.compile()
         if not isinstance(work, Program) or work.inputs[0].shape[0] < 2 or not is_plain(case):
             continue
-        assert is_row_separable(work)
-        seen |= {kind_of(step.layer) for step in work.steps}
+        kinds = {kind_of(step.layer) for step in work.steps}
+        assert is_row_separable(work) == ("max_unpool" not in kinds)  # a wrong index refuses all
+        seen |= kinds
         tensors = case.input_arrays() | case.weight_arrays()
         whole = run_whole(engine, work, tensors)
         for row in range(work.inputs[0].shape[0]):
@@ -122,7 +124,7 @@ def test_every_kind_computes_each_row_alone():
             alone = run_whole(engine, rebatched(work, 1), tensors | inputs)
             for name, result in alone.items():
                 np.testing.assert_allclose(whole[name][row : row + 1], result, rtol=1e-6)
-    assert seen == set(KINDS)
+    assert seen == set(KINDS) - EIGHT_BITS
 
 
 def is_plain(case: Case) -> bool:

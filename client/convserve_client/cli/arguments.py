@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from convserve import __version__
+from convserve.exports import FORMATS
 from convserve.layers.fields import BORDER_MODES, PADDING_MODES, PaddingLike
 from convserve.operations import METHODS, MODES
 
@@ -18,8 +19,9 @@ from convserve_client.cli.kernels import KERNELS
 T = TypeVar("T")
 
 NETWORK_HELP = """\
-NETWORK is a JSON file: a list of layers, or an object with "layers" and, for graphs, "inputs" and
-"outputs". Each layer has its "kind" and the fields of its class:
+NETWORK is an ONNX model (.onnx), Keras's to_json() (.json), Caffe's .prototxt, Darknet's .cfg, or a
+JSON file of convserve's own: a list of layers, or an object with "layers" and, for graphs, "inputs"
+and "outputs". Each layer has its "kind" and the fields of its class:
 
   {"layers": [
     {"kind": "conv", "out_channels": 64, "kernel_size": 7, "stride": 2, "padding": 3},
@@ -27,6 +29,7 @@ NETWORK is a JSON file: a list of layers, or an object with "layers" and, for gr
     {"kind": "max_pool", "kernel_size": 3, "stride": 2, "padding": 1}
   ]}
 """
+NETWORK_FILE = ".onnx, .json, .prototxt or .cfg"
 DESCRIPTION = """\
 Plan and run convolutions on a convserve server.
 
@@ -48,7 +51,7 @@ def parser() -> ArgumentParser:
     root.add_argument("--version", action="version", version=f"convserve {__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (
-        *(_add_plan, _add_run, _add_conv, _add_convolve),
+        *(_add_plan, _add_explain, _add_find, _add_run, _add_conv, _add_convolve),
         *(_add_info, _add_devices, _add_bench),
     ):
         add(commands)
@@ -161,23 +164,91 @@ def _add_plan(commands: Commands) -> None:
     command = _command(
         commands, "plan", "What a network needs: shapes, counts, memory.", NETWORK_HELP
     )
-    command.add_argument("network", type=Path, metavar="NETWORK", help="a JSON file")
+    command.add_argument("network", type=Path, metavar="NETWORK", help=NETWORK_FILE)
+    command.add_argument(
+        "--input",
+        type=_SHAPE,
+        action="append",
+        metavar="[NAME=]SHAPE",
+        help="such as 1x3x224x224; N is any batch; repeat it for several; default: the file's",
+    )
+    command.add_argument("--dtype", default="float32", help="of the inputs; default float32")
+    command.add_argument("--explain", action="store_true", help="print each layer's formulas")
+    command.add_argument(
+        "--format", choices=("table", *FORMATS), default="table", help="of what is printed"
+    )
+    command.add_argument("--plot", type=Path, metavar="FILE", help="draw it: .svg, .png or .pdf")
+    command.add_argument(
+        "--against", type=Path, metavar="NETWORK", help="print what changes from this network"
+    )
+    command.add_argument(
+        "--kernels",
+        action="store_true",
+        help="print the kernels of a GPU's library; with --explain all, and why not the others",
+    )
+    command.add_argument(
+        "--precision",
+        choices=("strict", "tf32", "bfloat16", "float16"),
+        default="strict",
+        help="the least that kernels may have for float32",
+    )
+    command.add_argument(
+        "--max-batch", action="store_true", help="the largest batch that fits the device, and why"
+    )
+    command.add_argument(
+        "--training", action="store_true", help="a step of training: forward, backward, update"
+    )
+    command.add_argument(
+        "--optimizer", choices=("none", "sgd", "momentum", "rmsprop", "adam"), default="adam"
+    )
+    _add_where(command)
+
+
+def _add_explain(commands: Commands) -> None:
+    command = _command(commands, "explain", "One layer: formulas, other spellings, what helps.")
+    command.add_argument(
+        "layer_or_network",
+        metavar="LAYER",
+        help="as a framework writes it, such as 'nn.Conv2d(3,64,7)'; or, with --layer, a NETWORK",
+    )
+    command.add_argument("--layer", metavar="NAME", help="the layer of the network to explain")
     command.add_argument(
         "--input",
         type=_SHAPE,
         action="append",
         required=True,
         metavar="[NAME=]SHAPE",
-        help="such as 1x3x224x224; N is any batch; repeat it for several inputs",
+        help="such as 1x3x224x224, channels first; N is any batch",
     )
-    command.add_argument("--dtype", default="float32", help="of the inputs; default float32")
-    command.add_argument("--explain", action="store_true", help="print each layer's formulas")
-    _add_where(command)
+    command.add_argument(
+        "--dialect",
+        help="pytorch, keras, onnx, caffe, darknet, matlab, jax, scipy, convserve; default: guess",
+    )
+    command.add_argument("--compare", action="store_true", help="list every runtime")
+    command.add_argument("--want", type=_SIZES, metavar="SIZES", help="of the result: 112, 56x112")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="draw it: .svg, .png or .pdf")
+    command.add_argument("--dtype", default="float32", help="of the input; default float32")
+    command.add_argument("--device", metavar="NAME", help="such as cpu; default: the server's own")
+
+
+def _add_find(commands: Commands) -> None:
+    command = _command(commands, "find", "The layers that make one size of another.")
+    command.add_argument(
+        "--input", type=_SIZES, required=True, metavar="SIZES", help="spatial, such as 224, 224x112"
+    )
+    command.add_argument("--output", type=_SIZES, required=True, metavar="SIZES", help="likewise")
+    command.add_argument("--transposed", action="store_true", help="look for transposed layers")
+    for name, default in (("kernel-size", 7), ("stride", 4), ("dilation", 1)):
+        command.add_argument(
+            f"--max-{name}", type=_COUNT, default=default, metavar="INT", help=f"default {default}"
+        )
+    command.add_argument("--max-padding", type=int, default=3, metavar="INT", help="default 3")
+    command.add_argument("--count", type=_COUNT, default=20, metavar="INT", help="default 20")
 
 
 def _add_run(commands: Commands) -> None:
     command = _command(commands, "run", "Run a network once.", NETWORK_HELP)
-    command.add_argument("network", type=Path, metavar="NETWORK", help="a JSON file")
+    command.add_argument("network", type=Path, metavar="NETWORK", help=NETWORK_FILE)
     command.add_argument(
         "--input",
         type=parse_file,
@@ -187,7 +258,10 @@ def _add_run(commands: Commands) -> None:
         help=".npy, .png or .jpg; repeat it for several inputs",
     )
     command.add_argument(
-        "--weights", type=Path, metavar="FILE", help=".npz of <layer>.weight, <layer>.bias, ..."
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help=".npz of <layer>.weight, <layer>.bias, ...; default: those of an .onnx file",
     )
     _add_output(command, ".npy, .npz, .png or .jpg; .npz for several outputs")
     _add_where(command)

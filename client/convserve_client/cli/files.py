@@ -1,11 +1,10 @@
-"""Files of arrays, pictures and networks. What cannot be read is one clear error.
+"""Files of arrays and pictures. What cannot be read is one clear error.
 
 Arrays are .npy and .npz without pickled objects. Pictures need Pillow, the extra `images`.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +15,9 @@ from typing import IO, Any
 import ml_dtypes
 import numpy as np
 from convserve.errors import ByteCountError, InvalidArgumentError, ShapeError, UnsupportedError
-from convserve.networks import Network
 from convserve.tensors import Array
 
 PICTURES = (".png", ".jpg", ".jpeg")
-MAX_NETWORK_BYTES = 16 << 20
 
 
 def read_tensor(path: Path) -> Array:
@@ -41,19 +38,6 @@ def read_weights(path: Path) -> dict[str, Array]:
         file.seek(0)
         with np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-
-
-def read_network(path: Path) -> Network:
-    """The network of a JSON file."""
-    with _reading(path):
-        size = path.stat().st_size
-        if size > MAX_NETWORK_BYTES:
-            raise ValueError(f"{size} bytes are above the limit of {MAX_NETWORK_BYTES}")
-        try:
-            data = json.loads(path.read_bytes())
-        except ValueError as error:  # bytes that are no text, or text that is no JSON
-            raise ValueError(f"it is not JSON: {error}") from error
-    return Network.from_dict(data)
 
 
 def check_output(path: Path, count: int = 1) -> None:
@@ -94,8 +78,6 @@ def _save(file: IO[bytes], array: Array) -> None:
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except RecursionError:
-        raise InvalidArgumentError("it is nested too deeply", field=str(path)) from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise InvalidArgumentError(f"cannot read it: {reason}", field=str(path)) from error

@@ -61,4 +61,24 @@ class Softplus(Layer):
 
 @frozen
 class Softmax(Layer):
-    """exp(x) / sum(exp(x)) over the channels (axis 1)."""
+    """exp(x) / sum(exp(x)) along `axis`: 1 is the channels, -1 the last axis."""
+
+    axis: int = field(default=1, converter=fields.as_int, validator=fields.axis)
+
+
+@frozen
+class HardSigmoid(Layer):
+    """min(max(alpha * x + beta, 0), 1)."""
+
+    alpha: float = field(default=1 / 6, converter=fields.as_float, validator=fields.finite)
+    beta: float = field(default=0.5, converter=fields.as_float, validator=fields.finite)
+
+
+@frozen
+class HardSwish(Layer):
+    """x * min(max(x / 6 + 0.5, 0), 1)."""
+
+
+@frozen
+class Mish(Layer):
+    """x * tanh(log(1 + exp(x)))."""

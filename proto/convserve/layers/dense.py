@@ -10,7 +10,7 @@ from convserve.layers.fields import Layer
 
 @frozen
 class Dense(Layer):
-    """Fully connected: (N, F) to (N, out_features).
+    """Fully connected over the last axis: (N, F) to (N, out_features), (N, ..., F) likewise.
 
     Weights: `weight` (out_features, F), `bias` (out_features).
     """
@@ -23,10 +23,16 @@ class Dense(Layer):
 class BatchNorm(Layer):
     """(x - running_mean) / sqrt(running_var + eps) * weight + bias, per channel.
 
-    Weights: `weight`, `bias`, `running_mean`, `running_var`, each (C).
+    Weights: `running_mean`, `running_var`, and unless left out `weight`, `bias`, each (C).
     """
 
     eps: float = field(default=1e-5, converter=fields.as_float, validator=fields.positive_finite)
+    weight: bool = field(
+        default=True, kw_only=True, converter=fields.as_bool, validator=fields.boolean
+    )
+    bias: bool = field(
+        default=True, kw_only=True, converter=fields.as_bool, validator=fields.boolean
+    )
 
 
 @frozen

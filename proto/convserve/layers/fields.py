@@ -31,8 +31,14 @@ PADDING_MODES = ("valid", "same", "same_upper", "same_lower", "causal", "full")
 TRANSPOSED_PADDING_MODES = ("valid", "same", "same_upper", "same_lower")
 BORDER_MODES = ("zeros", "reflect", "replicate", "circular")
 MAX_SPATIAL_RANK = 3
-MAX_ITEMS = 2 + MAX_SPATIAL_RANK  # of one field: a shape with its batch and channels
+MAX_SAMPLE_RANK = 7  # axes after the batch that a reshape may make: 3 factors, channels, 3 axes
+MAX_ITEMS = 1 + MAX_SAMPLE_RANK  # of one field: a shape with its batch
 MAX_SIZE = 2**31 - 1  # of one number: kernels and the sizes that they lead to stay indexable
+AXES = frozenset(range(-MAX_SAMPLE_RANK, MAX_SAMPLE_RANK + 1)) - {0}
+AXIS = (
+    f"an axis after the batch: numbered from 1 (the channels) to {MAX_SAMPLE_RANK}, or from -1 at "
+    "the end"
+)
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 
 
@@ -82,12 +88,24 @@ def as_float(value: SupportsFloat) -> float:
         return math.inf
 
 
+def as_optional_float(value: SupportsFloat | None) -> float | None:
+    """`as_float`, with None left alone."""
+    return None if value is None else as_float(value)
+
+
+def as_optional_int(value: SupportsIndex | None) -> int | None:
+    """`as_int`, with None left alone."""
+    return None if value is None else as_int(value)
+
+
 def as_bool(value: bool | np.bool_) -> bool:
     """A Python bool of NumPy's. Anything else is left for the check."""
     return bool(value) if isinstance(value, np.bool_) else value
 
 
 def _as_int(value: Any) -> int:
+    if type(value) is int:
+        return value
     if isinstance(value, bool):
         return value  # True is an int to Python, and a mistake here: the check refuses it
     try:
@@ -108,6 +126,8 @@ def _items(value: Any) -> tuple[Any, ...] | None:
 
     They are one more than any field takes, so that the check refuses what has more.
     """
+    if type(value) is tuple:  # by far the most, as layers are made of layers
+        return value[: MAX_ITEMS + 1]
     if isinstance(value, str | bytes | AbstractSet | Mapping):
         return None
     try:
@@ -143,6 +163,61 @@ def positive_ints(_: object, attribute: Check, value: Ints | None) -> None:
     _check_ints(attribute, value, 1)
 
 
+def sample_shape(_: object, attribute: Check, value: Ints) -> None:
+    """Sizes of at least 1 for the axes after the batch, of which one may be -1."""
+    whole = _is_row(value) and all(is_int(item, -1) and item for item in value)
+    if not whole or value.count(-1) > 1:
+        want = f"1 to {MAX_SAMPLE_RANK} integers from 1 to {MAX_SIZE}, of which one may be -1"
+        raise _wrong(attribute, value, want)
+
+
+def counts(_: object, attribute: Check, value: Ints) -> None:
+    """A few integers of at least 1, one after the other."""
+    if not _is_row(value) or not all(is_int(item, 1) for item in value):
+        raise _wrong(attribute, value, f"1 to {MAX_SAMPLE_RANK} integers from 1 to {MAX_SIZE}")
+
+
+def axis(_: object, attribute: Check, value: object) -> None:
+    """An axis after the batch: from 1, or from -1 at the end."""
+    if not _is_axis(value):
+        raise _wrong(attribute, value, AXIS)
+
+
+def axes(_: object, attribute: Check, value: Ints) -> None:
+    """One axis after the batch, or several different ones."""
+    if not _is_row(value) or not all(map(_is_axis, value)) or len(set(value)) < len(value):
+        raise _wrong(attribute, value, f"one or several different ones of: {AXIS}")
+
+
+def order(_: object, attribute: Check, value: Ints) -> None:
+    """The numbers from 1 to n, in any order."""
+    whole = _is_row(value) and all(is_int(item, 1) for item in value)
+    if not whole or set(value) != set(range(1, len(value) + 1)):
+        raise _wrong(
+            attribute, value, "an order of the axes after the batch, numbered from 1: (2, 3, 1)"
+        )
+
+
+def index(_: object, attribute: Check, value: object) -> None:
+    """An integer of any sign."""
+    if not is_int(value, -MAX_SIZE):
+        raise _wrong(attribute, value, f"an integer from -{MAX_SIZE} to {MAX_SIZE}")
+
+
+def optional_index(_: object, attribute: Check, value: object) -> None:
+    """An integer of any sign, or none."""
+    if value is not None:
+        index(_, attribute, value)
+
+
+def _is_row(value: Ints) -> bool:
+    return 1 <= len(value) <= MAX_SAMPLE_RANK
+
+
+def _is_axis(value: object) -> bool:
+    return is_int(value, -MAX_SAMPLE_RANK) and value in AXES
+
+
 def non_negative_ints(_: object, attribute: Check, value: Ints | None) -> None:
     """One integer of at least 0, or one per spatial axis."""
     _check_ints(attribute, value, 0)
@@ -175,6 +250,12 @@ def positive_finite(_: object, attribute: Check, value: object) -> None:
         raise _wrong(attribute, value, "a finite number above 0")
 
 
+def optional_finite(_: object, attribute: Check, value: object) -> None:
+    """A finite number, or none."""
+    if value is not None:
+        finite(_, attribute, value)
+
+
 def one_of(*choices: str) -> Callable[[object, Check, object], None]:
     """The check for one of these strings."""
 
@@ -183,6 +264,17 @@ def one_of(*choices: str) -> Callable[[object, Check, object], None]:
             raise _wrong(attribute, value, f"one of {', '.join(choices)}")
 
     return check
+
+
+def optional_one_of(*choices: str) -> Callable[[object, Check, object], None]:
+    """The check for one of these strings, or None."""
+    check = one_of(*choices)
+
+    def check_given(instance: object, attribute: Check, value: object) -> None:
+        if value is not None:
+            check(instance, attribute, value)
+
+    return check_given
 
 
 border_mode = one_of(*BORDER_MODES)

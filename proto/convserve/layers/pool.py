@@ -45,6 +45,25 @@ class AvgPool(Layer):
     count_include_pad: bool = field(
         default=True, converter=fields.as_bool, validator=fields.boolean
     )
+    dilation: Ints = field(
+        default=(1,), kw_only=True, converter=fields.as_ints, validator=fields.positive_ints
+    )
+
+
+@frozen
+class LpPool(Layer):
+    """The p-norm of windows, (sum |x|^p)^(1/p); padding counts as zero. Shapes as for `MaxPool`."""
+
+    kernel_size: Ints = field(converter=fields.as_ints, validator=fields.positive_ints)
+    stride: Ints | None = field(
+        default=None, converter=fields.as_optional_ints, validator=fields.positive_ints
+    )
+    padding: Padding = field(
+        default=((0, 0),), converter=fields.as_padding, validator=fields.pooling_padding
+    )
+    dilation: Ints = field(default=(1,), converter=fields.as_ints, validator=fields.positive_ints)
+    ceil_mode: bool = field(default=False, converter=fields.as_bool, validator=fields.boolean)
+    p: int = field(default=2, converter=fields.as_int, validator=fields.positive)
 
 
 @frozen
@@ -55,3 +74,10 @@ class GlobalAvgPool(Layer):
 @frozen
 class GlobalMaxPool(Layer):
     """The maximum over all spatial axes: (N, C, *L) to (N, C, 1, ...)."""
+
+
+@frozen
+class GlobalLpPool(Layer):
+    """The p-norm over all spatial axes: (N, C, *L) to (N, C, 1, ...)."""
+
+    p: int = field(default=2, converter=fields.as_int, validator=fields.positive)

@@ -1,11 +1,11 @@
-"""Layers that move elements without computing: padding, upsampling, pixel shuffles."""
+"""Layers that move elements without computing: padding, pixel shuffles."""
 
 from __future__ import annotations
 
 from attrs import field, frozen
 
 from convserve.layers import fields
-from convserve.layers.fields import Ints, Layer, Padding
+from convserve.layers.fields import Layer, Padding
 
 
 @frozen
@@ -15,13 +15,6 @@ class Pad(Layer):
     padding: Padding = field(converter=fields.as_padding, validator=fields.numeric_padding)
     mode: str = field(default="zeros", validator=fields.border_mode)
     value: float = field(default=0.0, converter=fields.as_float, validator=fields.finite)
-
-
-@frozen
-class Upsample(Layer):
-    """Nearest neighbour: every element repeated `scale` times per spatial axis."""
-
-    scale: Ints = field(converter=fields.as_ints, validator=fields.positive_ints)
 
 
 @frozen

@@ -39,7 +39,7 @@ def load_advisor(name: str, threads: int | None = None) -> Advisor:
 
 
 @frozen
-class NoAdvice:
+class NoAdvice(Advisor):
     """Stands in for the advisor of an engine that has none."""
 
     engine: str

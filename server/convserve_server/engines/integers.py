@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from convserve.errors import InvalidArgumentError
 from convserve.tensors import Array, dtype_of
+from numpy.typing import DTypeLike
 
 _EXACT_FLOAT64 = 2**53  # every integer up to here is a float64, so sums of integers are exact
 _ROUNDING_MARGIN = 1 + 2.0**-20  # above it: more than the rounding of 2**31 float64 additions
@@ -39,6 +40,13 @@ def check_integer_bound(
             metadata={"bound": bound, "limit": limit, "dtype": output_dtype},
         )
     return bound
+
+
+def exact_type(bound: float) -> DTypeLike:
+    """The fastest type in which sums of integers up to `bound` are exact."""
+    if bound < 1 << 24:
+        return np.float32
+    return np.float64 if bound < 1 << 53 else np.int64
 
 
 def _largest(array: Array) -> int:

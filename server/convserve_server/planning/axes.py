@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
-from attrs import evolve
+from attrs import fields
 from convserve.errors import InvalidLayerError, ShapeError
-from convserve.layers import AvgPool, Conv, ConvTranspose, Layer, MaxPool
+from convserve.layers import (
+    AvgPool,
+    Conv,
+    ConvTranspose,
+    Layer,
+    LpPool,
+    MaxPool,
+    MaxPoolIndices,
+)
 from convserve.layers.fields import MAX_SPATIAL_RANK, Padding, Pairs
 from convserve.tensors import Shape
 
+from convserve_server.planning.receptive_field import Reach
 from convserve_server.planning.windows import Window, same_total, split
 
 T = TypeVar("T")
 L = TypeVar("L", bound=Layer)
-Windowed: TypeAlias = Conv | ConvTranspose | MaxPool | AvgPool
+Windowed: TypeAlias = Conv | ConvTranspose | MaxPool | AvgPool | LpPool | MaxPoolIndices
 
 _AXIS_NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
@@ -82,10 +92,27 @@ def _mode_padding(mode: str, window: Window) -> tuple[int, int]:
 
 def spread(layer: L, rank: int, *fields: str) -> L:
     """The layer with one value per spatial axis in each of `fields`."""
-    values: dict[str, Any] = {name: per_axis(getattr(layer, name), rank, name) for name in fields}
-    return evolve(layer, **values)
+    given = {name: getattr(layer, name) for name in fields}
+    values: dict[str, Any] = {name: per_axis(given[name], rank, name) for name in fields}
+    return layer if values == given else settle(layer, **values)
 
 
+def settle(layer: L, **values: Any) -> L:
+    """The layer with such fields, which are right: `attrs.evolve` without its checks.
+
+    Planning comes through here for every layer; the checks are for what people write, and take
+    ten times as long.
+    """
+    kind = type(layer)
+    settled = object.__new__(kind)
+    for attribute in fields(kind):
+        name = attribute.name
+        value = values[name] if name in values else getattr(layer, name)
+        object.__setattr__(settled, name, value)
+    return settled
+
+
+@lru_cache(maxsize=1024)  # every rule of a layer asks for them, and so do layers that repeat
 def windows_of(layer: Windowed, shape: Shape) -> tuple[Window, ...]:
     """One window per spatial axis of a sample, of a layer with one value per axis.
 
@@ -99,10 +126,35 @@ def windows_of(layer: Windowed, shape: Shape) -> tuple[Window, ...]:
             lengths,
             layer.kernel_size,
             layer.stride or layer.kernel_size,
-            (1,) * len(lengths) if isinstance(layer, AvgPool) else layer.dilation,
+            layer.dilation,
             per_axis(padding, len(lengths), "padding"),
             strict=True,
         )
+    )
+
+
+def resolve_axis(axis: int, shape: Shape, field: str) -> int:
+    """The number from 1 (the channels) of an axis of a sample; -1 is the last one.
+
+    Raises InvalidLayerError for an axis that the sample does not have.
+    """
+    if not 1 <= abs(axis) <= len(shape):
+        raise InvalidLayerError(
+            f"{axis} is no axis of {batched(shape)}; use 1 to {len(shape)}, or -1 to "
+            f"-{len(shape)} from the end",
+            field=field,
+            metadata={"value": axis, "limit": len(shape)},
+        )
+    return axis if axis > 0 else len(shape) + 1 + axis
+
+
+def along(axes: Sequence[int], shape: Shape) -> tuple[Reach, ...]:
+    """The reach of what sees all of `axes`, numbered from 1, and one element along the others."""
+    if not any(axis > 1 for axis in axes):
+        return ()
+    return tuple(
+        Reach(span=length, stride=0) if axis in axes else Reach()
+        for axis, length in enumerate(shape[1:], start=2)
     )
 
 

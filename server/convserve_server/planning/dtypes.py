@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import numpy as np  # for its promotion table only
 from convserve.errors import DTypeError
@@ -43,7 +44,11 @@ def check_takes(takes: tuple[str, ...], operands: Mapping[str, str]) -> None:
 
 def promote(dtypes: Iterable[str]) -> str:
     """`np.result_type`. Raises DTypeError where NumPy has no common type."""
-    dtypes = tuple(dtypes)
+    return _promote(tuple(dtypes))
+
+
+@lru_cache(maxsize=1024)  # networks have few types, and NumPy takes its time
+def _promote(dtypes: tuple[str, ...]) -> str:
     try:
         return dtype_name(np.result_type(*map(dtype_of, dtypes)))
     except TypeError:  # bfloat16 with float16, or with integers of 16 bits and more
@@ -64,6 +69,17 @@ def accumulate(dtypes: Iterable[str]) -> str:
         widest = max(dtype_of(dtype).itemsize for dtype in dtypes) * 8
         return "int32" if widest <= NARROW_BITS else "int64"
     return promote(dtypes)
+
+
+def check_holds(dtype: str, value: float, field: str) -> None:
+    """Raise DTypeError for `field` unless `value` is an element of the type."""
+    if not holds(dtype, value):
+        raise DTypeError(
+            f"{field} {value} is not an element of {dtype}; use a value of that type, or cast the "
+            "input to float32",
+            field=field,
+            metadata={"value": value, "dtype": dtype},
+        )
 
 
 def holds(dtype: str, value: float) -> bool:

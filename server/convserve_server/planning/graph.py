@@ -43,23 +43,19 @@ class Sample:
 class Node:
     """One layer in its place: `given` as the caller wrote it, `layer` resolved. Counts per sample.
 
-    `trained` holds those of `parameters` that count as parameters.
+    `shapes` are those of `inputs`; `trained` holds those of `parameters` that count as parameters.
     """
 
     given: Layer
     layer: Layer
     rule: Rule[Any]
     inputs: tuple[Sample, ...]
+    shapes: tuple[Shape, ...]
     parameters: tuple[TensorSpec, ...]
     trained: tuple[TensorSpec, ...]
     output: Sample
     mac_count: int
     work: Work
-
-    @property
-    def shapes(self) -> tuple[Shape, ...]:
-        """The inputs' shapes."""
-        return tuple(sample.shape for sample in self.inputs)
 
     @property
     def flop_count(self) -> int:
@@ -89,9 +85,11 @@ def walk(
 ) -> tuple[Node, ...]:
     """Every layer of the network in execution order, for `batch` samples.
 
-    A weight's element type is that in `weights`, or that of its layer's first input where
-    `weights` is None. Raises InvalidLayerError, ShapeError, DTypeError, InvalidNetworkError,
-    TooLargeError; the field begins with the layer's position in `Network.layers`.
+    A weight's element type is that in `weights`, or, where `weights` is None, the one that its
+    layer's rule gives it: mostly that of the layer's first input.
+
+    Raises InvalidLayerError, ShapeError, DTypeError, InvalidNetworkError, TooLargeError; the field
+    begins with the layer's position in `Network.layers`.
     """
     known = dict(inputs)
     nodes = []
@@ -131,6 +129,7 @@ def _visit(
         layer=layer,
         rule=rule,
         inputs=inputs,
+        shapes=shapes,
         parameters=parameters,
         trained=tuple(spec for spec in parameters if spec.name not in statistics),
         output=Sample(str(layer.name), dtype, rule.output_shape(layer, shapes)),
@@ -149,7 +148,7 @@ def _parameters(
     shapes = rule.weight_shapes(layer, tuple(sample.shape for sample in inputs))
     specs = []
     for role, shape in zip(rule.weight_names(layer), shapes, strict=True):
-        spec = TensorSpec(f"{layer.name}.{role}", inputs[0].dtype, shape)
+        spec = TensorSpec(f"{layer.name}.{role}", rule.weight_dtype(role, inputs[0].dtype), shape)
         if weights is not None:
             check_shape(weights[spec.name], shape, f"{path} reads {batched(inputs[0].shape)}")
             spec = weights[spec.name]
@@ -158,18 +157,25 @@ def _parameters(
 
 
 def _check_input_count(kind: str, rule: Rule[Any], count: int) -> None:
-    if rule.joins and count < 2:
-        raise InvalidNetworkError(
-            f"{kind} joins at least 2 inputs, but {count} is given; name the layers to join",
-            field="inputs",
-            metadata={"value": count, "limit": 2},
-        )
-    if not rule.joins and count != 1:
-        raise InvalidNetworkError(
-            f"{kind} reads exactly 1 input, but {count} are given; join them by add or concat",
-            field="inputs",
-            metadata={"value": count, "limit": 1},
-        )
+    least, most = rule.least_inputs, rule.most_inputs
+    if count < least:
+        wanted, limit = f"at least {least} inputs", least
+        fix = "name the layers or inputs that it reads"
+    elif most is not None and count > most:
+        wanted, limit = _at_most(least, most), most
+        fix = "join them by add or concat" if most == 1 else "leave out the others"
+    else:
+        return
+    raise InvalidNetworkError(
+        f"{kind} reads {wanted}, but {count} {'is' if count == 1 else 'are'} given; {fix}",
+        field="inputs",
+        metadata={"value": count, "limit": limit},
+    )
+
+
+def _at_most(least: int, most: int) -> str:
+    bound = "exactly" if least == most else "at most"
+    return f"{bound} {most} {'input' if most == 1 else 'inputs'}"
 
 
 def _check_size(node: Node, batch: int) -> None:

@@ -10,6 +10,8 @@ MAX_COUNT = 2**63 - 1  # what the wire carries
 
 def check_tensor(spec: TensorSpec) -> None:
     """Raise TooLargeError for an axis or a byte count that is beyond any device."""
+    if spec.byte_count <= MAX_COUNT and max(spec.shape) <= MAX_DIMENSION:
+        return
     for axis, size in enumerate(spec.shape):
         if size > MAX_DIMENSION:
             raise TooLargeError(

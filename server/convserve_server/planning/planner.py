@@ -8,18 +8,21 @@ from attrs import frozen
 from convserve.errors import ShapeError
 from convserve.layers import kind_of
 from convserve.networks import Network
-from convserve.plans import LayerPlan, Plan
+from convserve.plans import LayerPlan, Plan, TimeEstimate
 from convserve.tensors import SYMBOLIC_BATCH, TensorSpec
 
+from convserve_server.planning.counting import count_operations
+from convserve_server.planning.devices import DeviceProfile
 from convserve_server.planning.explanation import explain as explain_node
 from convserve_server.planning.graph import Node, walk
 from convserve_server.planning.inputs import CHANNELS_LAST, channels_last, name_inputs, read_inputs
 from convserve_server.planning.limits import check_counts
-from convserve_server.planning.memory import Peak, find_peak
+from convserve_server.planning.needs import Needs, add_device, add_memory
 from convserve_server.planning.operations import plan_operation
 from convserve_server.planning.program import Advice, Advisor, Program
 from convserve_server.planning.receptive_field import as_receptive_field
 from convserve_server.planning.sight import Sight, look
+from convserve_server.planning.training import check_optimizer
 from convserve_server.planning.weights import check_names, check_weight_names, weight_names
 
 __all__ = ["check_weight_names", "compile_network", "plan_network", "plan_operation"]
@@ -46,33 +49,44 @@ def plan_network(
     *,
     advisor: Advisor,
     device: str = "cpu",
+    profile: DeviceProfile | None = None,
     layout: str = "channels_first",
     explain: bool = False,
+    training: bool = False,
+    optimizer: str = "",
+    precision: str = "strict",
+    max_batch: bool = False,
 ) -> Plan:
     """What the network needs for such inputs. Allocates nothing and looks at no value.
 
     The first axis of the inputs is the batch: -1 where it is not known yet, and then all counts
     are per sample. Weights take the element type of their layer's input. `layout` concerns the
-    shapes of `inputs` and those of the results in the plan.
+    shapes of `inputs` and those of the results in the plan. With a `profile`, whether it fits the
+    device, the largest batch that does (`max_batch`), and times. `training` plans one step of it
+    with an `optimizer` of `training.OPTIMIZERS`.
 
-    Raises InvalidNetworkError, InvalidLayerError, ShapeError, DTypeError, TooLargeError.
+    Raises InvalidNetworkError, InvalidLayerError, ShapeError, DTypeError, TooLargeError,
+    InvalidArgumentError.
     """
+    optimizer = check_optimizer(optimizer) if training else ""
     specs = name_inputs(network, inputs)
     given = read_inputs(specs, layout, "inputs")
     count = 1 if given.batch == SYMBOLIC_BATCH else given.batch
     view = _View(given.batch, count, layout, explain)
     nodes = walk(network, given.samples, count)
     sights = look(nodes, given.samples)
-    advices = [advisor.advise(node.step(count)) for node in nodes]
-    workspaces = [advice.workspace_bytes for advice in advices]
-    peak = find_peak(nodes, given.samples, network.outputs, workspaces, count)
+    needs = Needs(nodes, given.samples, network.outputs, advisor, optimizer, count)
+    times = needs.times(profile, precision)
     layers = tuple(
-        _layer_plan(node, advice, sight, view)
-        for node, advice, sight in zip(nodes, advices, sights, strict=True)
+        _layer_plan(node, advice, sight, times.get(node.output.name), view)
+        for node, advice, sight in zip(nodes, needs.survey.advices, sights, strict=True)
     )
-    remarks = [*(sight.note for sight in sights), *(advice.caveat for advice in advices)]
+    remarks = (*(sight.note for sight in sights), *needs.notes)
     notes = tuple(dict.fromkeys(filter(None, remarks)))
-    return _total(network, specs, layers, peak, device, notes)
+    plan = add_memory(_total(network, specs, layers, device, notes), needs)
+    if profile is None:
+        return plan
+    return add_device(plan, needs, profile, precision, max_batch=max_batch)
 
 
 def compile_network(
@@ -108,7 +122,9 @@ def _check_batch(specs: Sequence[TensorSpec]) -> None:
             )
 
 
-def _layer_plan(node: Node, advice: Advice, sight: Sight, view: _View) -> LayerPlan:
+def _layer_plan(
+    node: Node, advice: Advice, sight: Sight, time: TimeEstimate | None, view: _View
+) -> LayerPlan:
     return LayerPlan(
         name=node.output.name,
         kind=kind_of(node.layer),
@@ -126,22 +142,29 @@ def _layer_plan(node: Node, advice: Advice, sight: Sight, view: _View) -> LayerP
         engine=advice.engine,
         algorithm=advice.algorithm,
         algorithm_reason=advice.reason,
-        explanation=explain_node(node, sight, view.count) if view.explain else (),
+        explanation=_explain(node, advice, sight, view) if view.explain else (),
+        counts=count_operations(node, view.count) if view.explain else (),
+        time=time,
+        quantization=advice.quantization,
+        kernels=advice.kernels,
+        fused_into=advice.fused_into,
     )
+
+
+def _explain(node: Node, advice: Advice, sight: Sight, view: _View) -> tuple[str, ...]:
+    return (*explain_node(node, sight, view.count), *advice.remarks)
 
 
 def _total(
     network: Network,
     inputs: tuple[TensorSpec, ...],
     layers: tuple[LayerPlan, ...],
-    peak: Peak,
     device: str,
     notes: tuple[str, ...],
 ) -> Plan:
     by_name = {layer.name: layer for layer in layers}
     flop_count = sum(layer.flop_count for layer in layers)
     check_counts("FLOPs of all layers", flop_count)
-    check_counts("bytes at the peak", peak.byte_count)
     return Plan(
         inputs=inputs,
         outputs=tuple(by_name[name].output for name in network.outputs),
@@ -149,11 +172,7 @@ def _total(
         parameter_count=sum(layer.parameter_count for layer in layers),
         mac_count=sum(layer.mac_count for layer in layers),
         flop_count=flop_count,
-        weight_bytes=peak.weight_bytes,
-        peak_memory_bytes=peak.byte_count,
-        peak_memory_fixed_bytes=peak.fixed_bytes,
-        peak_memory_per_sample_bytes=peak.sample_bytes,
-        peak_layer=peak.layer,
+        weight_bytes=sum(layer.weight_bytes for layer in layers),
         receptive_field=by_name[network.outputs[0]].receptive_field,
         device=device,
         symbolic_batch=inputs[0].is_symbolic,

@@ -5,11 +5,13 @@ An engine reads only this. It never sees a padding mode, an unnamed layer or a s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
 from attrs import frozen
 from convserve.layers import Layer
 from convserve.operations import Operation
+from convserve.plans import Kernel, Quantization
 from convserve.tensors import TensorSpec
 
 
@@ -53,7 +55,10 @@ Work: TypeAlias = Program | OperationStep
 class Advice:
     """Which engine and algorithm would run a step, what it needs meanwhile, and why.
 
-    `caveat` says what is not exact about `workspace_bytes`; a plan notes it.
+    `caveat` says what is not exact about `workspace_bytes`; a plan notes it. `fused_into` names the
+    step that takes this one along, so that its result is the other's. `remarks` are lines of
+    the layer's explanation. On a GPU, `kernels` are the ways that its library offers, and
+    `gradient_workspace_bytes` what the gradients need; `quantization` is of the matrix product.
     """
 
     engine: str
@@ -61,10 +66,34 @@ class Advice:
     workspace_bytes: int
     reason: str
     caveat: str = ""
+    fused_into: str = ""
+    kernels: tuple[Kernel, ...] = ()
+    gradient_workspace_bytes: int = 0
+    quantization: Quantization | None = None
+    remarks: tuple[str, ...] = ()
+
+
+@frozen
+class Survey:
+    """How an engine runs a program: an advice for each step, and what it holds beside the tensors.
+
+    `resident_bytes` it keeps as long as the weights, such as its own form of them; `start_bytes` it
+    takes once, before the first step, while it gets ready; `spare_bytes` are holes in the memory
+    that it takes for tensors.
+    """
+
+    advices: tuple[Advice, ...]
+    resident_bytes: int = 0
+    start_bytes: int = 0
+    spare_bytes: int = 0
 
 
 class Advisor(Protocol):
     """What planning asks an engine about a step, without any array. Must not import CUDA."""
+
+    def survey(self, steps: Sequence[Step], outputs: Sequence[str]) -> Survey:
+        """How the engine would run the steps one after the other, as one program."""
+        return Survey(tuple(map(self.advise, steps)))
 
     def advise(self, step: Step | OperationStep) -> Advice:
         """How the engine would run the step."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from math import ceil
+from functools import lru_cache
 from typing import TypeAlias
 
 from attrs import frozen
 from convserve.plans import ReceptiveField
 
-_ZERO, _ONE = Fraction(0), Fraction(1)
+Number: TypeAlias = int | Fraction  # exact; a whole number is an int, which is ten times as fast
 
 
 @frozen
@@ -36,27 +36,32 @@ class AxisField:
     After upsampling by a layer whose elements are `lattice` input elements apart, beginning at
     `origin`, an output sees whole steps of that lattice only: `spread` is what was added since,
     `anchored` what was before, and `first` where output 0 really begins.
+
+    `varies` says that inputs of other sizes may begin elsewhere, `aligned` that all branches that
+    lead here have one jump and one centre.
     """
 
-    start: Fraction = _ZERO
-    jump: Fraction = _ONE
-    lattice: Fraction = _ONE
-    origin: Fraction = _ZERO
-    anchored: Fraction = _ZERO
-    spread: Fraction = _ZERO
+    start: Number = 0
+    jump: Number = 1
+    lattice: Number = 1
+    origin: Number = 0
+    anchored: Number = 0
+    spread: Number = 0
+    varies: bool = False
+    aligned: bool = True
 
     @property
-    def extent(self) -> Fraction:
+    def extent(self) -> Number:
         """From the first element to the last, which is size - 1."""
         steps = self.spread // self.lattice if self.lattice else 0
         return self.anchored + steps * self.lattice
 
     @property
-    def first(self) -> Fraction:
+    def first(self) -> Number:
         """The first element that output 0 sees: the next step of the lattice from `start` on."""
         if not self.lattice:
             return self.start
-        return self.origin + ceil((self.start - self.origin) / self.lattice) * self.lattice
+        return self.start + (self.origin - self.start) % self.lattice
 
     @property
     def size(self) -> int:
@@ -67,7 +72,7 @@ class AxisField:
         """The field after one more layer."""
         upsamples = reach.up > 1
         base = self._anchor() if upsamples else self
-        fine = self.jump / reach.up if upsamples else self.jump
+        fine = _divide(self.jump, reach.up) if upsamples else self.jump
         return AxisField(
             start=base.start - reach.low * fine,
             jump=fine * reach.stride,
@@ -75,6 +80,8 @@ class AxisField:
             origin=base.origin,
             anchored=base.anchored,
             spread=base.spread + (reach.span - 1) * fine,
+            varies=self.varies,
+            aligned=self.aligned,
         )
 
     def _anchor(self) -> AxisField:
@@ -82,8 +89,19 @@ class AxisField:
         if self.lattice and self.jump % self.lattice:
             return self
         return AxisField(
-            self.first, self.jump, lattice=self.jump, origin=self.first, anchored=self.extent
+            start=self.first,
+            jump=self.jump,
+            lattice=self.jump,
+            origin=self.first,
+            anchored=self.extent,
+            varies=self.varies,
+            aligned=self.aligned,
         )
+
+
+def _divide(number: Number, divisor: int) -> Number:
+    ratio = Fraction(number) / divisor
+    return ratio.numerator if ratio.denominator == 1 else ratio
 
 
 AxisFields: TypeAlias = tuple[AxisField, ...]
@@ -120,17 +138,33 @@ def _hull(axes: tuple[AxisField, ...]) -> AxisField:
         return axes[0]
     start = min(axis.first for axis in axes)
     end = max(axis.first + axis.extent for axis in axes)
-    return AxisField(start, axes[0].jump, spread=end - start)
+    return AxisField(
+        start,
+        axes[0].jump,
+        spread=end - start,
+        varies=any(axis.varies for axis in axes),
+        aligned=all(axis.aligned for axis in axes) and len({_grid(axis) for axis in axes}) == 1,
+    )
 
 
+def _grid(axis: AxisField) -> tuple[Number, Number]:
+    """Where the centres of an axis's outputs are: the distance between them, and twice the first's.
+
+    The arithmetic of Araujo et al.: branches are aligned where centres fall together.
+    """
+    return axis.jump, 2 * axis.first + axis.extent
+
+
+@lru_cache(maxsize=1024)  # most layers see what the one before them sees
 def as_receptive_field(field: AxisFields | None) -> ReceptiveField | None:
     """The field as a plan shows it."""
     if field is None:
         return None
     size = tuple(axis.size for axis in field)
-    jump = tuple(axis.jump for axis in field)
-    start = tuple(axis.first for axis in field)
-    return ReceptiveField(size, jump, start)
+    jump = tuple(Fraction(axis.jump) for axis in field)
+    start = tuple(Fraction(axis.first) for axis in field)
+    varies = tuple(axis.varies for axis in field)
+    return ReceptiveField(size, jump, start, varies, all(axis.aligned for axis in field))
 
 
 def explain_reach(before: AxisField, reach: Reach, after: AxisField) -> tuple[str, ...]:
@@ -139,11 +173,11 @@ def explain_reach(before: AxisField, reach: Reach, after: AxisField) -> tuple[st
         name, fine = "jump", str(before.jump)
     else:
         name, fine = "(jump / up)", f"({before.jump} / {reach.up})"
-    exact = before.size + (reach.span - 1) * before.jump / reach.up
+    exact = before.size + (reach.span - 1) * _divide(before.jump, reach.up)
     rounding = "" if exact == after.size else f" = {exact}, in whole steps"
-    start = after.start + reach.low * before.jump / reach.up
+    start = after.start + reach.low * _divide(before.jump, reach.up)
     shift = "" if after.first == after.start else f", the next whole step {after.first}"
-    return (
+    lines = (
         (
             f"receptive field = size + (e - 1) * {name} = "
             f"{before.size} + ({reach.span} - 1) * {fine}{rounding} = {after.size}"
@@ -151,5 +185,19 @@ def explain_reach(before: AxisField, reach: Reach, after: AxisField) -> tuple[st
         (
             f"jump = {name} * stride = {fine} * {reach.stride} = {after.jump}; "
             f"start = start - low * {name} = {start} - {reach.low} * {fine} = {after.start}{shift}"
+        ),
+    )
+    return (*lines, *_explain_variation(before, reach, after))
+
+
+def _explain_variation(before: AxisField, reach: Reach, after: AxisField) -> tuple[str, ...]:
+    if not after.varies:
+        return ()
+    if before.varies:
+        return ("start holds for this input size, as that of the layers before",)
+    return (
+        (
+            f"start holds for this input size: low is {reach.low} of what `same` pads, which depends "
+            f"on the size modulo the stride {reach.stride}"
         ),
     )

@@ -8,14 +8,8 @@ from attrs import frozen
 
 from convserve_server.planning.graph import Node, Sample
 from convserve_server.planning.limits import check_counts
-from convserve_server.planning.receptive_field import (
-    AxisField,
-    AxisFields,
-    Reach,
-    advance,
-    jumps_agree,
-    unite,
-)
+from convserve_server.planning.receptive_field import AxisFields, Reach, jumps_agree
+from convserve_server.planning.seen import Seen, join, reaches_of, through
 
 
 @frozen
@@ -30,29 +24,51 @@ class Sight:
 
 def look(nodes: Sequence[Node], inputs: Mapping[str, Sample]) -> tuple[Sight, ...]:
     """What each of the nodes sees. Raises TooLargeError for a field beyond 63 bits."""
-    fields: dict[str, AxisFields | None] = {
-        name: tuple(AxisField() for _ in sample.shape[1:]) or None
-        for name, sample in inputs.items()
-    }
+    seen = {name: Seen.of_input(sample.shape) for name, sample in inputs.items()}
     sights = []
     for node in nodes:
-        branches = [fields[sample.name] for sample in node.inputs]
-        before = unite(branches)
-        reaches = node.rule.reach(node.layer, node.shapes)
-        after = advance(before, reaches)
-        _check_size(after)
-        fields[node.output.name] = after
-        sights.append(Sight(before, reaches, after, _note(node, branches)))
+        branches = [seen[sample.name] for sample in node.inputs[: node.rule.seen_inputs]]
+        before = join(branches)
+        reaches = reaches_of(node, before)
+        after = through(node, before, reaches)
+        if after.fields is not before.fields:
+            _check_size(after.fields)
+        seen[node.output.name] = after
+        sights.append(
+            Sight(
+                before=before.fields or None,
+                reaches=reaches,
+                after=after.fields or None,
+                note=_note(node, branches, before, after),
+            )
+        )
     return tuple(sights)
 
 
-def _note(node: Node, branches: Sequence[AxisFields | None]) -> str:
-    if jumps_agree(branches):
+def _note(node: Node, branches: Sequence[Seen], before: Seen, after: Seen) -> str:
+    name = node.output.name
+    if after.fields is None and before.fields is not None:
+        return (
+            f"{name} joins or splits spatial axes: from there on, what an element sees is no range "
+            "of the input, so there is no receptive field"
+        )
+    if len(branches) == 1:
+        return ""
+    if not jumps_agree([branch.fields for branch in branches]):
+        return (
+            f"{name} joins branches of different strides: its receptive field spans all of them, "
+            "with the jump of the first"
+        )
+    if _is_aligned(before) or not all(map(_is_aligned, branches)):
         return ""
     return (
-        f"{node.output.name} joins branches of different strides: its receptive field spans all "
-        "of them, with the jump of the first"
+        f"{name} joins branches that look at different places: the centres of what their elements "
+        "see are not the same; its receptive field spans all of them"
     )
+
+
+def _is_aligned(seen: Seen) -> bool:
+    return all(axis.aligned for axis in seen.fields or ())
 
 
 def _check_size(field: AxisFields | None) -> None:

@@ -98,15 +98,16 @@ class ModelStore:
         return len(self._entries)
 
     @asynccontextmanager
-    async def room(self, byte_count: int) -> AsyncIterator[Region]:
+    async def room(self, byte_count: int, *, wait: bool = True) -> AsyncIterator[Region]:
         """A region for weights, which evicts models that nobody uses if need be.
 
         It is the block's to settle in the tensor store; if the block fails it is given back. Raises
-        TooLargeError, and OverloadedError if the models in use leave too little.
+        TooLargeError, and OverloadedError if the models in use leave too little, or if it may not
+        `wait` for calls (see `TensorStore.reserve`).
         """
         await self._claim(byte_count)
         try:
-            region = await self._tensors.reserve(byte_count)
+            region = await self._tensors.reserve(byte_count, wait=wait)
         except BaseException:
             self._tensors.unclaim(byte_count)
             raise

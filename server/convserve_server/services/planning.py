@@ -2,70 +2,114 @@
 
 from __future__ import annotations
 
-from convserve.codec import from_message, to_message
-from convserve.errors import error_at
-from convserve.plans import Device, RunOptions
-from convserve.services import serialize
-from convserve.tensors import spec_from_message
-from convserve.v1 import device_pb2, planning_service_pb2
+import asyncio
+from collections.abc import Callable
+
+from convserve.codec import to_message
+from convserve.plans import Device
+from convserve.v1 import device_pb2
+from convserve.v1.planning_service_pb2 import ListDevicesRequest, ListDevicesResponse, PlanRequest
 
 from convserve_server.cache import ByteCache
-from convserve_server.planning.planner import plan_network
-from convserve_server.planning.program import Advisor
-from convserve_server.services.bounds import MAX_INPUTS, check_length
+from convserve_server.planners.offers import Collection, OfferDesk
+from convserve_server.planners.pool import PlannerPool
+from convserve_server.planning.devices import profiles
+from convserve_server.planning.devices.properties import device_properties
 from convserve_server.services.calls import Call
-from convserve_server.services.headers import read_aside, read_network
+from convserve_server.services.headers import READ_INLINE_BYTES
+from convserve_server.services.plans import (
+    Host,
+    asks_cudnn,
+    decode_convolutions,
+    encode_convolutions,
+    encode_task,
+    make_plan,
+    wanted_convolutions,
+)
 from convserve_server.services.requests import RequestReader
 
 CACHE_BYTES = 32 << 20
+# About 500 layers. A thread that plans them holds the loop up by 10 ms now and then, and one that
+# plans 4000 by 100 ms; the way to a process and back takes 1 ms.
+PLAN_ASIDE_BYTES = 16 << 10
 
 
 class PlanningService:
-    """The rpcs of `convserve.v1.PlanningService`."""
+    """The rpcs of `convserve.v1.PlanningService`.
+
+    Small plans are made here, longer ones in a thread, and what would hold the loop up in one of
+    the processes of `planners`; `offers` asks cuDNN.
+    """
 
     def __init__(
-        self, advisor: Advisor, reader: RequestReader, devices: tuple[Device, ...]
+        self,
+        host: Host,
+        reader: RequestReader,
+        devices: tuple[Device, ...],
+        planners: PlannerPool,
+        offers: OfferDesk,
     ) -> None:
-        self._advisor = advisor
+        self._host = host
         self._reader = reader
         self._devices = devices
+        self._planners = planners
+        self._offers = offers
+        self._thread = asyncio.Lock()  # several would share one lock of the interpreter with us
         self._plans: ByteCache[bytes, bytes] = ByteCache(CACHE_BYTES)
 
-    async def plan(self, request: planning_service_pb2.PlanRequest, call: Call) -> bytes:
+    async def plan(self, request: PlanRequest, call: Call) -> bytes:
         """Plan a network, or look the plan up. Returns a PlanResponse as it is sent."""
         key = request.SerializeToString(deterministic=True)
         response = self._plans.get(key)
         if response is None:
-            response = await read_aside(len(key), self._plan, request)
+            if request.device not in profiles():
+                self._reader.check_device(request.device, profiles())
+            kernels = await self._collect(request, key) if asks_cudnn(request) else None
+            response = await self._plan(request, key, kernels)
             call.end_stage("compute")
-            self._plans.put(key, response, len(key) + len(response))
+            if kernels is None or kernels.lasts:
+                self._plans.put(key, response, len(key) + len(response))
         return response
 
-    def _plan(self, request: planning_service_pb2.PlanRequest) -> bytes:
-        check_length(request.inputs, MAX_INPUTS, "inputs", "inputs")
-        options = from_message(request, RunOptions)
-        self._reader.check_device(options.device)
-        inputs = []
-        for index, message in enumerate(request.inputs):
-            with error_at(f"inputs[{index}]"):
-                inputs.append(spec_from_message(message))
-        plan = plan_network(
-            read_network(request.network),
-            inputs,
-            advisor=self._advisor,
-            device=options.device or self._devices[0].name,
-            layout=options.layout,
-            explain=request.explain,
-        )
-        response = planning_service_pb2.PlanResponse()
-        to_message(plan, response.plan)
-        return serialize(response)
-
-    async def list_devices(
-        self, request: planning_service_pb2.ListDevicesRequest, call: Call
-    ) -> planning_service_pb2.ListDevicesResponse:
-        """Every device, the default first."""
-        response = planning_service_pb2.ListDevicesResponse()
-        for device in self._devices:
+    async def list_devices(self, request: ListDevicesRequest, call: Call) -> ListDevicesResponse:
+        """Every device, the default first; those that can only be planned for last."""
+        response = ListDevicesResponse()
+        known = (profile.device() for profile in profiles().values())
+        for device in (*self._devices, *known):
             response.devices.append(to_message(device, device_pb2.Device()))
         return response
+
+    async def _plan(self, request: PlanRequest, key: bytes, kernels: Collection | None) -> bytes:
+        answers = None if kernels is None else kernels.answers
+        return await self._aside(
+            len(key),
+            "plan",
+            lambda: encode_task(self._host, key, answers),
+            lambda: make_plan(request, self._host, answers),
+        )
+
+    async def _collect(self, request: PlanRequest, key: bytes) -> Collection:
+        """What cuDNN offers for the convolutions of the network."""
+        convolutions = await self._aside(
+            len(key),
+            "plan_convolutions",
+            lambda: encode_task(self._host, key, None),
+            lambda: encode_convolutions(wanted_convolutions(request)),
+        )
+        return await self._offers.collect(
+            decode_convolutions(convolutions), device_properties(request.device)
+        )
+
+    async def _aside(
+        self, size: int, task: str, encode: Callable[[], bytes], make: Callable[[], bytes]
+    ) -> bytes:
+        """What `make` gives for a request of `size` bytes, without holding the loop up.
+
+        In a process it is what `task` gives for what `encode` gives.
+        """
+        if size <= READ_INLINE_BYTES:
+            return make()
+        if size > PLAN_ASIDE_BYTES or self._thread.locked():
+            return await self._planners.run(task, encode())
+        async with self._thread:
+            return await asyncio.to_thread(make)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from attrs import evolve, field, frozen
 from convserve.codec import from_message, operation_from_message
@@ -159,12 +159,16 @@ class RequestReader:
         """The request of a header; its weights' names are checked against the network."""
         return await read_aside(header.ByteSize(), self._load_request, header)
 
-    def check_device(self, name: str) -> None:
-        """Raise DeviceNotFoundError, field `device`, unless it is known or empty."""
-        known = [device.name for device in self._devices]
-        if name and name not in known:
+    def check_device(self, name: str, planned: Iterable[str] = ()) -> None:
+        """Raise DeviceNotFoundError, field `device`, unless it is empty, or the server's.
+
+        Where something is only planned, it may be one of `planned` too.
+        """
+        own, others = [device.name for device in self._devices], list(planned)
+        if name and name not in (*own, *others):
+            profiles = f", and plans for {', '.join(others)}" if others else ""
             raise DeviceNotFoundError(
-                f"{name[:100]!r} is not a device of this server; it has {', '.join(known)}",
+                f"{name[:100]!r} is not a device of this server; it has {', '.join(own)}{profiles}",
                 field="device",
                 metadata={"value": name[:100]},
             )

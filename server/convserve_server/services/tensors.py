@@ -13,6 +13,7 @@ from convserve.errors import OverloadedError
 
 from convserve_server.scheduling.gate import Gate
 from convserve_server.services.digests import Key, NamedTensor, missing_error
+from convserve_server.services.holding import work_on
 from convserve_server.workers.arena import Placement, Region, aligned_bytes, place
 
 
@@ -84,9 +85,22 @@ class TensorStore:
         """Give back what was set aside."""
         self._claimed_bytes -= byte_count
 
-    async def reserve(self, byte_count: int) -> Region:
-        """A region for what was claimed, once there is room in the pool. As `Gate.reserve`."""
-        return await self._gate.reserve(byte_count, lasting=True)
+    async def reserve(self, byte_count: int, *, wait: bool = True) -> Region:
+        """A region for what was claimed, once there is room in the pool. As `Gate.reserve`.
+
+        Who holds memory that others wait for must not `wait`: that raises OverloadedError.
+        """
+        if wait:
+            return await self._gate.reserve(byte_count, lasting=True)
+        try:
+            if not self._gate.queue_depth:
+                async with asyncio.timeout(0):
+                    return await self._gate.reserve(byte_count, lasting=True)
+        except TimeoutError:
+            pass
+        raise OverloadedError(
+            f"there is no room for {byte_count} bytes now", metadata={"planned_bytes": byte_count}
+        )
 
     def give_back(self, region: Region) -> None:
         """Release a region with its claim."""
@@ -172,9 +186,8 @@ class TensorStore:
         if self._gate.queue_depth or not self.claim(byte_count):
             return None
         try:
-            async with asyncio.timeout(0):
-                return await self.reserve(byte_count)
-        except (TimeoutError, OverloadedError):
+            return await self.reserve(byte_count, wait=False)
+        except OverloadedError:
             self.unclaim(byte_count)
             return None
         except BaseException:
@@ -218,19 +231,10 @@ class TensorStore:
 
 
 async def _copy(pairs: Sequence[tuple[Placement, Placement]]) -> None:
-    """Copy tensors in a thread, which has the memory until it is done, cancelled or not."""
+    """Copy tensors in a thread."""
     views = [(source.view(), target.view()) for source, target in pairs]
     regions = {placement.region for pair in pairs for placement in pair}
-    for region in regions:
-        region.hold()
-
-    def end(_: asyncio.Future[None]) -> None:
-        for region in regions:
-            region.drop()
-
-    copying = asyncio.ensure_future(asyncio.to_thread(_copy_views, views))
-    copying.add_done_callback(end)
-    await asyncio.shield(copying)
+    await work_on(regions, _copy_views, views)
 
 
 def _copy_views(views: Iterable[tuple[memoryview, memoryview]]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import mmap
-import signal
 import socket
 import sys
 import time
@@ -21,6 +20,7 @@ from itertools import repeat
 from attrs import frozen
 from convserve.errors import CallCancelledError, ConvserveError, TooLargeError, to_status
 
+from convserve_server.children import follow_parent
 from convserve_server.engines import load_engine
 from convserve_server.engines.base import Engine
 from convserve_server.workers.batches import Views, join
@@ -41,7 +41,6 @@ from convserve_server.workers.messages import (
 from convserve_server.workers.segments import Segments
 from convserve_server.workers.views import Slots, index_of, slots_of
 
-_PR_SET_PDEATHSIG = 1
 _MAX_STORY_CHARS = 64 << 10
 RECEIVE_BYTES = 64 << 10
 _OUT_OF_MEMORY = "the engine ran out of memory; make the tensors smaller or split the batch"
@@ -50,7 +49,7 @@ _OUT_OF_MEMORY = "the engine ran out of memory; make the tensors smaller or spli
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one worker process."""
     options = _parse(arguments)
-    _follow_the_front()
+    follow_parent()
     connection = socket.socket(fileno=options.socket)
     segments = Segments(socket.socket(fileno=options.segments))
     memory = memoryview(mmap.mmap(options.arena, options.capacity))
@@ -170,12 +169,6 @@ def _return_memory() -> None:
     blocks of rows, it would only be faulted in again.
     """
     ctypes.CDLL(None).malloc_trim(0)
-
-
-def _follow_the_front() -> None:
-    """Leave interrupts to the front, and end with it even in the middle of a computation."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -14,6 +14,7 @@ from typing import Self
 
 from convserve.errors import WorkerDiedError
 
+from convserve_server.children import how_it_ended
 from convserve_server.workers.arena import Arena
 from convserve_server.workers.messages import (
     Detach,
@@ -207,11 +208,4 @@ class ChildProcess:
                     await self._process.wait()
         finally:
             self.kill()
-        return _how_it_ended(await self._process.wait())
-
-
-def _how_it_ended(code: int) -> str:
-    if code >= 0:
-        return f"exited with code {code}"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else "a real-time signal"
-    return f"was ended by signal {-code} ({name})"
+        return how_it_ended(await self._process.wait())

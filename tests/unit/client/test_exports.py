@@ -7,7 +7,7 @@ import pytest
 from convserve.errors import ConvserveError, InternalError, error_classes
 from convserve.layers import ReLU
 from convserve.services import METHODS
-from convserve_client import _networks, _operations
+from convserve_client import _explain, _imported, _networks, _operations
 
 from tests.fakes.answers import loaded, unloaded
 from tests.fakes.driver import ScriptedDriver
@@ -55,14 +55,18 @@ def test_methods_carry_the_documentation_of_their_flow() -> None:
     assert inspect.signature(cs.AsyncClient.conv).return_annotation == "Array"
 
 
-def test_every_rpc_is_sent_by_some_method() -> None:
-    driver = ScriptedDriver([loaded("m-1"), unloaded(), *[InternalError("enough")] * 6])
+def test_every_rpc_is_sent_by_some_method(tmp_path) -> None:
+    (tmp_path / "net.cfg").write_text("[net]")
+    driver = ScriptedDriver([loaded("m-1"), unloaded(), *[InternalError("enough")] * 9])
     session, small, large = driver.session(), np.ones((1, 1, 4)), np.ones((1, 1, 1 << 18))
     driver.drive(driver.drive(_networks.load(session, ReLU())).close())
     for flow in (
         _operations.pool(session, small),
         _operations.pool(session, large),
+        _imported.read_network(session, tmp_path / "net.cfg"),
         _networks.plan(session, ReLU(), (1, 2)),
+        _explain.explain(session, ReLU(), (1, 2)),
+        _explain.find_layers(session, 4, 2),
         _networks.models(session),
         _networks.info(session),
         _networks.devices(session),

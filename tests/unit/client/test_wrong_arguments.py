@@ -43,6 +43,10 @@ WITHOUT_ARRAYS = (_networks.load, _networks.plan, _networks.models, _networks.in
                   _networks.devices)  # fmt: skip
 NEEDED = {"out_channels": 2, "kernel_size": 3, "out_features": 2, "padding": 1, "scale": 2,
           "factor": 2, "layers": [cs.ReLU()]}  # fmt: skip
+NEEDED_WITHOUT_DEFAULT = {
+    "size": 5, "groups": 2, "output_size": 4, "levels": (1, 2), "order": (2, 1), "shape": (-1,),
+    "axis": 1, "axes": 1, "exponent": 2.0,
+}  # fmt: skip
 
 
 def parameters(functions):
@@ -88,7 +92,13 @@ def test_models(name):
 
 @pytest.mark.parametrize(("cls", "name"), parameters([*KINDS.values(), cs.Network, cs.TLS]))
 def test_values(cls, name):
-    needed = {key: NEEDED[key] for key in inspect.signature(cls).parameters if key in NEEDED}
+    signature = inspect.signature(cls).parameters
+    needed = {key: NEEDED[key] for key in signature if key in NEEDED}
+    needed |= {
+        key: value
+        for key, value in NEEDED_WITHOUT_DEFAULT.items()
+        if key in signature and signature[key].default is inspect.Parameter.empty
+    }
     assert escaped(lambda junk: cls(**needed | {name: junk})) == {}
 
 

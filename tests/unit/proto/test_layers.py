@@ -106,6 +106,36 @@ def test_the_positional_order_is_the_promised_one():
         (lambda: ly.LeakyReLU(float("inf")), "negative_slope"),
         (lambda: ly.Dense(-1), "out_features"),
         (lambda: ly.Upsample(0), "scale"),
+        (lambda: ly.Upsample(2, "bilinear"), "mode"),
+        (lambda: ly.Upsample(2, coordinates="corner"), "coordinates"),
+        (lambda: ly.Upsample(2, rounding="round"), "rounding"),
+        (lambda: ly.Upsample(2, "cubic", cubic_coefficient=float("nan")), "cubic_coefficient"),
+        (lambda: ly.LpPool(2, p=0), "p"),
+        (lambda: ly.MaxPoolIndices(2, scope="batch"), "scope"),
+        (lambda: ly.MaxUnpool(2, padding="same"), "padding"),
+        (lambda: ly.AdaptiveAvgPool(0), "output_size"),
+        (lambda: ly.PyramidPool(()), "levels"),
+        (lambda: ly.PyramidPool(1, "sum"), "mode"),
+        (lambda: ly.Permute((0, 1)), "order"),
+        (lambda: ly.Permute((1, 1)), "order"),
+        (lambda: ly.Permute((1, "2")), "order"),
+        (lambda: ly.Reshape((-1, -1)), "shape"),
+        (lambda: ly.Reshape((2, 0)), "shape"),
+        (lambda: ly.Reshape((1,) * 8), "shape"),
+        (lambda: ly.Slice(0), "axis"),
+        (lambda: ly.Slice(8), "axis"),
+        (lambda: ly.Slice(1, 2.5), "start"),
+        (lambda: ly.Slice(1, 0, "2"), "stop"),
+        (lambda: ly.Slice(1, step=-1), "step"),
+        (lambda: ly.ReduceMean((1, 1)), "axes"),
+        (lambda: ly.ReduceMax(0), "axes"),
+        (lambda: ly.ReduceSum(1, keepdims=1), "keepdims"),
+        (lambda: ly.Concat(axis=0), "axis"),
+        (lambda: ly.Softmax("1"), "axis"),
+        (lambda: ly.Clip("0"), "low"),
+        (lambda: ly.Clip(high=float("inf")), "high"),
+        (lambda: ly.Power(float("nan")), "exponent"),
+        (lambda: ly.AvgPool(2, dilation=0), "dilation"),
     ],
 )
 def test_wrong_fields_are_refused_by_name(make, field):
@@ -113,3 +143,19 @@ def test_wrong_fields_are_refused_by_name(make, field):
         make()
     assert caught.value.field == field
     assert " is not " in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: ly.Upsample(), "size"),
+        (lambda: ly.Upsample(2, size=3), "size"),
+        (lambda: ly.Upsample(2, align_corners=True), "align_corners"),
+        (lambda: ly.Upsample(2, "linear", True, coordinates="half_pixel"), "align_corners"),
+        (lambda: ly.Clip(2, 1), "high"),
+    ],
+)
+def test_fields_that_disagree_are_refused_by_name(make, field):
+    with pytest.raises(InvalidLayerError) as caught:
+        make()
+    assert caught.value.field == field

@@ -54,6 +54,8 @@ def test_every_flag_has_a_variable():
         "batch_rows": "1",
         "batch_bytes": "1MiB",
         "batch_wait_seconds": "0.5",
+        "planner_processes": "3",
+        "planner_seconds": "4.5",
         "max_calls": "7",
         "max_call_seconds": "1.5",
         "stall_seconds": "2.5",

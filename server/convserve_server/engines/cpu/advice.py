@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from attrs import evolve
 from convserve import layers
@@ -12,8 +14,11 @@ from convserve.tensors import dtype_of
 
 from convserve_server.engines.cpu import workspace
 from convserve_server.engines.cpu.crossover import fft_algorithm, fft_pays
+from convserve_server.engines.cpu.expansion import owner, steps_of
+from convserve_server.engines.cpu.footprint import arena_bytes, find_runs
 from convserve_server.engines.cpu.windows import available_threads, is_pointwise
-from convserve_server.planning.program import Advice, OperationStep, Step
+from convserve_server.engines.reference.advice import ReferenceAdvisor
+from convserve_server.planning.program import Advice, Advisor, OperationStep, Step, Survey
 
 # What float32 holds exactly: ONNX Runtime gets float32, whatever small type came.
 _FLOAT32_OPERANDS = {
@@ -21,9 +26,7 @@ _FLOAT32_OPERANDS = {
 }  # fmt: skip
 FFT_ALGORITHMS = ("fft", "overlap_save")
 _FLOAT32_RESULTS = {"float16", "bfloat16", "float32"}
-_NOT_COUNTED = "what else it needs is managed by ONNX Runtime (not counted)"
 _CAVEATS = {
-    "onnxruntime": "what ONNX Runtime needs for itself is not counted in the peak",
     "fft": "the memory of FFTs is estimated",
     "overlap_save": "the memory of FFTs is estimated",
 }
@@ -34,7 +37,7 @@ TRANSPOSED_COLUMN_BYTES = 32 << 20
 FFT_LAYER_BYTES = 64 << 20
 
 
-class CpuAdvisor:
+class CpuAdvisor(Advisor):
     """Says what the cpu engine does with a step, for plans and for the engine itself.
 
     `threads` are those of the engine. Imports no compute library.
@@ -45,8 +48,40 @@ class CpuAdvisor:
 
     def advise(self, step: Step | OperationStep, *, fft: bool = True) -> Advice:
         """The engine, algorithm, working memory and reason; without `fft`, for values it spoils."""
+        parts = steps_of(step) if isinstance(step, Step) else ()
+        if parts and parts != (step,):
+            advice = join([self.advise(part, fft=fft) for part in parts])
+            between = workspace.between_bytes(parts)
+            return evolve(advice, workspace_bytes=advice.workspace_bytes + between)
         advice = self._choose(step, fft)
-        return evolve(advice, caveat=_CAVEATS.get(advice.algorithm, ""))
+        caveat = _CAVEATS.get(advice.algorithm)
+        return evolve(advice, caveat=caveat) if caveat else advice
+
+    def survey(self, steps: Sequence[Step], outputs: Sequence[str]) -> Survey:
+        """See `Advisor.survey`: neighbours that ONNX Runtime takes are one session."""
+        advised = {step.output.name: self.advise(step) for step in steps}
+        parts = [(step, part) for step in steps for part in steps_of(step)]
+        runs = find_runs(
+            [
+                (part, advised[step.output.name] if part is step else self.advise(part))
+                for step, part in parts
+            ],
+            outputs,
+        )
+        sessions = [run for run in runs if not run.is_alone]
+        held, used = arena_bytes(sessions)
+        extra = Counter[str]()
+        for run in sessions:
+            for step, advice in zip(run.steps, run.advices, strict=True):
+                name = step.output.name
+                extra[owner(name)] += run.scratch[name] - advice.workspace_bytes
+        hosts = {name: host for run in sessions for name, host in run.hosts.items()}
+        return Survey(
+            tuple(_placed(advised[step.output.name], step, extra, hosts) for step in steps),
+            resident_bytes=sum(run.resident_bytes for run in sessions),
+            start_bytes=sum(run.start_bytes for run in sessions),
+            spare_bytes=held - used,
+        )
 
     def _choose(self, step: Step | OperationStep, fft: bool) -> Advice:
         if isinstance(step, OperationStep):
@@ -56,6 +91,9 @@ class CpuAdvisor:
         if fft and isinstance(step.layer, layers.Conv) and _is_signal(step, step.layer):
             kind = signal_dtype(step.output.dtype)
             return self._choose_fft(kind, step.inputs[0].shape[2:], step.layer.kernel_size)
+        if isinstance(step.layer, layers.Unfold | layers.Fold):
+            reason = "one strided copy per tap by NumPy, which is as fast as memory"
+            return Advice("cpu", "numpy", workspace.fold_bytes(step), reason)
         if _runs_in_float32(step):
             return self._choose_float32(step)
         return self._choose_other(step)
@@ -68,8 +106,9 @@ class CpuAdvisor:
             reason = f"ONNX Runtime in float32, on a copy with {layer.padding_mode} borders"
             return Advice("cpu", "onnxruntime", workspace.border_bytes(step, layer), reason)
         rounding = "" if kind == "float32" else f" copies, rounded once to {kind}"
-        reason = f"ONNX Runtime in float32{rounding}; {_NOT_COUNTED}"
-        return Advice("cpu", "onnxruntime", workspace.float32_bytes(step), reason)
+        reason = f"ONNX Runtime in float32{rounding}"
+        size = workspace.float32_bytes(step) + workspace.scratch_bytes(step)
+        return Advice("cpu", "onnxruntime", size, reason)
 
     def _choose_float32_transpose(self, step: Step, layer: layers.ConvTranspose) -> Advice:
         columns = workspace.transposed_column_bytes(step, layer)
@@ -101,10 +140,14 @@ class CpuAdvisor:
                 return Advice("cpu", "matmul", 0, f"{reason}; the input is its own matrix")
             columns = workspace.conv_bytes(step, layer, self._threads)
             return Advice("cpu", "im2col", columns, reason)
+        if isinstance(layer, layers.IntegerConv | layers.QuantizedConv):
+            size = workspace.quantized_bytes(step, layer, self._threads)
+            return Advice("cpu", "im2col", size, "BLAS, in the narrowest type with exact sums")
         if isinstance(layer, layers.MaxPool | layers.AvgPool):
             reason = f"{kind}: one NumPy pass per axis and tap"
             return Advice("cpu", "numpy", workspace.pool_bytes(step), reason)
-        return Advice("reference", "numpy", 0, f"{kind}: NumPy, as in the reference engine")
+        size = ReferenceAdvisor().advise(step).workspace_bytes
+        return Advice("reference", "numpy", size, f"{kind}: NumPy, as in the reference engine")
 
     def _choose_gradient(
         self, step: OperationStep, operation: ConvInputGradient | ConvWeightGradient
@@ -127,7 +170,7 @@ class CpuAdvisor:
         if len(long) > MAX_SPATIAL_RANK:
             return Advice("reference", "numpy", 0, f"rank {len(long)}: one NumPy pass per tap")
         if kind == "float32":
-            return Advice("cpu", "onnxruntime", 0, f"{taps}: the direct sum; {_NOT_COUNTED}")
+            return Advice("cpu", "onnxruntime", 0, f"{taps}: the direct sum")
         if len(long) == 1:
             return Advice("cpu", "direct", 0, f"{taps}: NumPy's direct sum")
         size = workspace.compute_bytes(step.output)
@@ -148,6 +191,38 @@ class CpuAdvisor:
             else workspace.fft_bytes(dtype, long, short)
         )
         return Advice("cpu", algorithm, size, f"{reason}; memory is estimated")
+
+
+def _placed(
+    advice: Advice, step: Step, extra: Mapping[str, int], hosts: Mapping[str, str]
+) -> Advice:
+    """The advice for a step among others: what it copies for them, and who takes it along."""
+    name = step.output.name
+    host = owner(hosts.get(name, name))
+    if host == name and not extra.get(name):
+        return advice
+    return evolve(
+        advice,
+        workspace_bytes=advice.workspace_bytes + extra.get(name, 0),
+        fused_into="" if host == name else host,
+    )
+
+
+def join(advices: Sequence[Advice]) -> Advice:
+    """What is said of a layer that runs in several steps, one after the other.
+
+    Its working memory is that of the step that needs the most.
+    """
+    if len(advices) == 1:
+        return advices[0]
+    engines = dict.fromkeys(advice.engine for advice in advices)
+    return Advice(
+        engine="cpu" if "cpu" in engines else next(iter(engines)),
+        algorithm="+".join(dict.fromkeys(advice.algorithm for advice in advices)),
+        workspace_bytes=max(advice.workspace_bytes for advice in advices),
+        reason="; then ".join(dict.fromkeys(advice.reason for advice in advices)),
+        caveat=next((advice.caveat for advice in advices if advice.caveat), ""),
+    )
 
 
 def signal_dtype(dtype: str) -> str:

@@ -11,7 +11,8 @@ from convserve.tensors import Array, empty
 
 from convserve_server.cache import ByteCache
 from convserve_server.engines.cpu import signals
-from convserve_server.engines.cpu.advice import FFT_ALGORITHMS, CpuAdvisor
+from convserve_server.engines.cpu.advice import FFT_ALGORITHMS, CpuAdvisor, join
+from convserve_server.engines.cpu.expansion import owner
 from convserve_server.engines.cpu.graph import Graph, build_graph
 from convserve_server.engines.cpu.sessions import SessionKind, Sessions
 from convserve_server.engines.cpu.stages import Stage, make_stages
@@ -56,18 +57,19 @@ class CpuEngine:
             advice = self._run_operation(work, tensors, outputs[work.output.name])
             return (_record(operation_kind(work.operation), advice),)
         values = dict(tensors)
-        records: list[StepRecord] = []
+        advised: dict[str, list[Advice]] = {}
         for stage in self._find_stages(work):
             results = {
                 spec.name: outputs[spec.name] if spec.name in outputs else empty(spec)
                 for spec in stage.outputs
             }
             advice = self._run_stage(stage, values, results, key)
-            records += [_record(step.output.name, advice) for step in stage.steps]
+            for step in stage.steps:
+                advised.setdefault(owner(step.output.name), []).append(advice)
             values.update(results)
             for name in stage.finished:
                 del values[name]
-        return tuple(records)
+        return tuple(_record(name, join(advices)) for name, advices in advised.items())
 
     def forget(self, key: str) -> None:
         """See `Engine.forget`."""
@@ -111,7 +113,7 @@ class CpuEngine:
         key: str,
     ) -> None:
         kind = SessionKind(stage.blocked, 1 if stage.small else self._threads)
-        if not self._sessions.run(graph, values, results, kind, key):
+        if not self._sessions.run(graph, values, results, kind, key, stage.arena_bytes):
             careful = build_graph(stage.steps, stage.outputs, careful=True)
             self._sessions.run(careful, values, results, evolve(kind, blocked=False), key)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from attrs import field, frozen
 from convserve.tensors import TensorSpec
 
-from convserve_server.engines.cpu.nodes import EMITTERS
+from convserve_server.engines.cpu.emitters import EMITTERS
 from convserve_server.engines.cpu.writer import Writer
 from convserve_server.planning.program import Step
 
@@ -22,7 +22,7 @@ class Graph:
 
     Constants have no values in the model; a session is given them. `outputs` are the graph's names
     of the tensors that the caller calls by the names of steps; `probes` are names of scalars that
-    are not finite if a max pool may be wrong (see `nodes.pool_safely`).
+    are not finite if a max pool may be wrong (see `pool_nodes.pool_safely`).
     """
 
     with_inputs: bytes = field(repr=False)

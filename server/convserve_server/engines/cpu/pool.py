@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from convserve.layers import AvgPool, MaxPool
-from convserve.layers.fields import Ints, Pairs
+from convserve.layers.fields import Pairs
 from convserve.tensors import Array
 
 from convserve_server.engines.cpu.windows import RUN_BYTES, Axis, Geometry, conv_axes, pairs
@@ -20,14 +20,14 @@ from convserve_server.engines.cpu.windows import RUN_BYTES, Axis, Geometry, conv
 
 def max_pool(layer: MaxPool, x: Array, out: Array) -> None:
     """Fill `out` (N, C, *L') with the maxima of `x` (N, C, *L); a NaN is above every number."""
-    axes = _axes(layer, x, out, layer.dilation)
+    axes = _axes(layer, x, out)
     for part, place in _runs(x, out):
         place[...] = _reduce(part, axes, np.maximum, _lowest(x.dtype))
 
 
 def avg_pool(layer: AvgPool, x: Array, out: Array) -> None:
     """Fill `out` (N, C, *L') with the means of `x` (N, C, *L), summed in float64 or complex128."""
-    axes = _axes(layer, x, out, (1,) * (x.ndim - 2))
+    axes = _axes(layer, x, out)
     pads = pairs(layer.padding) if layer.count_include_pad else ((0, 0),) * len(axes)
     divisor = _window_sizes(axes, pads)
     wide = np.result_type(x.dtype, np.float64)
@@ -35,9 +35,9 @@ def avg_pool(layer: AvgPool, x: Array, out: Array) -> None:
         place[...] = _reduce(part.astype(wide, copy=False), axes, np.add, 0) / divisor
 
 
-def _axes(layer: MaxPool | AvgPool, x: Array, out: Array, dilation: Ints) -> tuple[Axis, ...]:
+def _axes(layer: MaxPool | AvgPool, x: Array, out: Array) -> tuple[Axis, ...]:
     stride = layer.stride or layer.kernel_size
-    geometry = Geometry(stride, pairs(layer.padding), dilation, 1)
+    geometry = Geometry(stride, pairs(layer.padding), layer.dilation, 1)
     return conv_axes(x.shape[2:], layer.kernel_size, geometry, out.shape[2:])
 
 
@@ -80,8 +80,9 @@ def _window_sizes(axes: Sequence[Axis], pads: Pairs) -> Array:
     total = np.ones((), np.int64)
     for axis, (low, high) in zip(axes, pads, strict=True):
         first = np.arange(axis.positions) * axis.stride + axis.offset
-        inside = np.minimum(first + axis.taps, axis.size + high) - np.maximum(first, -low)
-        total = np.multiply.outer(total, inside)
+        places = first[:, None] + np.arange(axis.taps) * axis.spacing
+        inside = (places >= -low) & (places < axis.size + high)
+        total = np.multiply.outer(total, inside.sum(axis=1))
     return total
 
 

@@ -9,12 +9,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnxruntime
-from attrs import frozen
+from attrs import evolve, frozen
 from convserve.tensors import Array, TensorSpec, dtype_of, empty, wire_bytes
 from crc32c import crc32c
 
 from convserve_server.cache import ByteCache
 from convserve_server.engines.cpu.graph import Graph
+from convserve_server.engines.cpu.heap import exact_heap, trim_heap
+from convserve_server.engines.cpu.shared_arena import SharedArena
 from convserve_server.engines.cpu.writer import onnx_type
 
 # Weights up to here become constants of a session; larger ones are inputs of one that fits any
@@ -65,6 +67,7 @@ class Sessions:
     def __init__(self, cache_bytes: int) -> None:
         # by serialized graph, kind, and origin of the constants
         self.kept: ByteCache[tuple[bytes, SessionKind, Origin], Session] = ByteCache(cache_bytes)
+        self._arena = SharedArena()
 
     def run(
         self,
@@ -73,16 +76,23 @@ class Sessions:
         outputs: Mapping[str, Array],
         kind: SessionKind,
         key: str,
+        arena_bytes: int = 0,
     ) -> bool:
-        """Fill `outputs`. False if a probe is not finite, and `outputs` may be wrong."""
+        """Fill `outputs`. False if a probe is not finite, and `outputs` may be wrong.
+
+        About `arena_bytes` lie between the inputs and the outputs.
+        """
         session = self._find(graph, values, kind, key)
         specs = graph.inputs if session.constants else (*graph.inputs, *graph.parameters)
         inputs = {spec.name: np.ascontiguousarray(values[spec.name]) for spec in specs}
         results = {name: outputs[spec.name] for spec, name in graph.outputs}
+        options = self._arena.options(arena_bytes)
         if _are_small(results.values()) and _are_plain((*inputs.values(), *results.values())):
-            probes = _run_and_copy(session.native, inputs, results, graph.probes)
+            probes = _run_and_copy(session.native, inputs, results, graph.probes, options)
         else:
-            probes = _run_in_place(session.native, inputs, results, graph)
+            probes = _run_in_place(session.native, inputs, results, graph, options)
+        if options is not None:
+            trim_heap()
         return all(map(np.isfinite, probes))
 
     def forget(self, key: str) -> None:
@@ -106,7 +116,8 @@ class Sessions:
             session = self._get(graph, kind, checksum, weights, 2 * size)
             if all(map(_same, session.constants, weights)):
                 return session
-        return self._get(graph, kind, "", (), 0)
+        # weights that are inputs stay as they are: blocks would only be made and unmade around them
+        return self._get(graph, evolve(kind, blocked=kind.blocked and not weights), "", (), 0)
 
     def _get(
         self,
@@ -138,7 +149,8 @@ class Sessions:
             names = [spec.name for spec in parameters]
             options.add_external_initializers(names, [_value(array) for array in constants])
         providers = ["CPUExecutionProvider"]
-        return Session(onnxruntime.InferenceSession(model, options, providers), constants)
+        with exact_heap():  # the weights are copied several times meanwhile
+            return Session(onnxruntime.InferenceSession(model, options, providers), constants)
 
     def _options(self, kind: SessionKind) -> onnxruntime.SessionOptions:
         """Own threads for each session: the process-wide pool of ONNX Runtime's Python interface
@@ -152,8 +164,10 @@ class Sessions:
         options.intra_op_num_threads = kind.threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.enable_cpu_mem_arena = False  # what a call needs goes back when it ends
-        options.enable_mem_pattern = False
+        # In the order of the graph: the other one leaves the probes for the end, and with them
+        # every tensor that they look at.
+        options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
+        self._arena.use(options)
         options.log_severity_level = 4  # errors are raised, and told once by who catches them
         return options
 
@@ -163,10 +177,11 @@ def _run_and_copy(
     inputs: Mapping[str, Array],
     results: Mapping[str, Array],
     probes: Sequence[str],
+    options: onnxruntime.RunOptions | None,
 ) -> Sequence[Array]:
     """Fill `results` from what the session allocates; returns the probes."""
     with _as_memory_error():
-        found: list[Array] = session.run([*results, *probes], inputs)
+        found: list[Array] = session.run([*results, *probes], inputs, options)
     for place, result in zip(results.values(), found, strict=False):
         place[...] = result
     return found[len(results) :]
@@ -177,6 +192,7 @@ def _run_in_place(
     inputs: Mapping[str, Array],
     results: Mapping[str, Array],
     graph: Graph,
+    options: onnxruntime.RunOptions | None,
 ) -> Sequence[Array]:
     """Have the session write into `results` where they are contiguous; returns the probes."""
     binding = session.io_binding()
@@ -187,7 +203,7 @@ def _run_in_place(
     for name, array in (*targets.items(), *probes.items()):
         binding.bind_output(name, "cpu", 0, _type(array.dtype), array.shape, _address(array))
     with _as_memory_error():
-        session.run_with_iobinding(binding)
+        session.run_with_iobinding(binding, options)
     for name, target in targets.items():
         if target is not results[name]:
             results[name][...] = target

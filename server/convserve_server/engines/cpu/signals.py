@@ -20,9 +20,9 @@ from convserve.tensors import Array, TensorSpec, dtype_of
 from convserve_server.engines.cpu import columns
 from convserve_server.engines.cpu.advice import signal_dtype
 from convserve_server.engines.cpu.overlap import overlap_save
-from convserve_server.engines.cpu.steps import exact_type
 from convserve_server.engines.cpu.team import Team
 from convserve_server.engines.cpu.windows import Geometry, pairs
+from convserve_server.engines.integers import exact_type
 from convserve_server.planning.program import OperationStep, Step
 
 Index: TypeAlias = tuple[slice, ...]

@@ -12,10 +12,10 @@ from convserve.operations import ConvInputGradient, ConvWeightGradient
 from convserve.tensors import Array, TensorSpec, dtype_of
 from numpy.typing import DTypeLike
 
-from convserve_server.engines.cpu import columns, pool
+from convserve_server.engines.cpu import columns, pool, quantized, unfold
 from convserve_server.engines.cpu.team import Team
 from convserve_server.engines.cpu.windows import Geometry
-from convserve_server.engines.integers import check_integer_bound
+from convserve_server.engines.integers import check_integer_bound, exact_type
 from convserve_server.engines.reference.accumulation import conjugate
 from convserve_server.planning.program import OperationStep, Step
 
@@ -23,7 +23,7 @@ _PAD_MODES: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circul
 
 
 def run_step(step: Step, values: Mapping[str, Array], out: Array, team: Team) -> None:
-    """Fill `out` with what a convolution, dense or pooling layer makes of its inputs by name.
+    """Fill `out` with what a convolution, dense, pooling or unfolding layer makes of its inputs.
 
     Raises InvalidArgumentError where integers could overflow.
     """
@@ -36,6 +36,14 @@ def run_step(step: Step, values: Mapping[str, Array], out: Array, team: Team) ->
             _conv_transpose(step, layer, _Operands(x, weight, bias), out, team)
         case layers.Dense() if weight is not None:
             _dense(step, _Operands(x, weight, bias), out, team)
+        case layers.IntegerConv() as layer:
+            quantized.integer_conv(step, layer, values, out, team)
+        case layers.QuantizedConv() as layer:
+            quantized.quantized_conv(step, layer, values, out, team)
+        case layers.Unfold() as layer:
+            unfold.unfold(layer, x, out)
+        case layers.Fold() as layer:
+            unfold.fold(layer, x, out)
         case layers.MaxPool() as layer:
             pool.max_pool(layer, x, out)
         case layers.AvgPool() as layer:
@@ -60,13 +68,6 @@ def run_gradient(step: OperationStep, first: Array, second: Array, out: Array, t
         columns.conv_weight_gradient(first, second, out, geometry, compute, team)
 
 
-def exact_type(bound: float) -> DTypeLike:
-    """The fastest type in which sums of integers up to `bound` are exact."""
-    if bound < 1 << 24:
-        return np.float32
-    return np.float64 if bound < 1 << 53 else np.int64
-
-
 @frozen(eq=False)
 class _Operands:
     x: Array
@@ -77,7 +78,7 @@ class _Operands:
 def _conv(step: Step, layer: layers.Conv, operands: _Operands, out: Array, team: Team) -> None:
     x, weight, geometry = operands.x, operands.weight, Geometry.of(layer)
     axes = tuple(range(1, weight.ndim))
-    compute = _compute_type(step.output, operands, axes, f"{step.output.name}.weight")
+    compute = _compute_type(step.output, operands, axes, step.parameters[0].name)
     if layer.padding_mode != "zeros":
         x = np.pad(x, [(0, 0), (0, 0), *geometry.padding], _PAD_MODES[layer.padding_mode])
         geometry = evolve(geometry, padding=((0, 0),) * len(geometry.padding))
@@ -88,23 +89,23 @@ def _conv_transpose(
     step: Step, layer: layers.ConvTranspose, operands: _Operands, out: Array, team: Team
 ) -> None:
     x, weight, bias = operands.x, operands.weight, operands.bias
-    name = f"{step.output.name}.weight"
+    name = step.parameters[0].name
     compute = _transposed_type(step.output, operands, layer.groups, name)
     columns.conv_transpose(x, weight, bias, out, Geometry.of(layer), compute, team)
 
 
 def _dense(step: Step, operands: _Operands, out: Array, team: Team) -> None:
-    compute = _compute_type(step.output, operands, (1,), f"{step.output.name}.weight")
+    compute = _compute_type(step.output, operands, (1,), step.parameters[0].name)
     x = operands.x.astype(compute, copy=False)
     bias = None if operands.bias is None else operands.bias.astype(compute, copy=False)
 
     def multiply_rows(share: Sequence[slice]) -> None:
         for rows in share:
             product = x @ operands.weight[rows].astype(compute, copy=False).T
-            out[:, rows] = product if bias is None else product + bias[rows]
+            out[..., rows] = product if bias is None else product + bias[rows]
 
-    count = -(-out.shape[1] // team.threads)
-    team.share(multiply_rows, [slice(i, i + count) for i in range(0, out.shape[1], count)])
+    count = -(-out.shape[-1] // team.threads)
+    team.share(multiply_rows, [slice(i, i + count) for i in range(0, out.shape[-1], count)])
 
 
 def _transposed_type(output: TensorSpec, operands: _Operands, groups: int, name: str) -> DTypeLike:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from convserve import layers
 from convserve.layers.fields import Ints
@@ -11,7 +12,10 @@ from convserve.tensors import TensorSpec, dtype_of
 
 from convserve_server.engines.cpu.blocks import block_length, group_size
 from convserve_server.engines.cpu.windows import RUN_BYTES, block_counts, pairs
+from convserve_server.planning.equivalents import grouped
 from convserve_server.planning.program import OperationStep, Step
+
+_HALVES = ("float16", "bfloat16")
 
 
 def compute_bytes(output: TensorSpec) -> int:
@@ -103,6 +107,50 @@ def float32_bytes(step: Step) -> int:
     """The float32 copies of inputs and output of another type."""
     specs = [spec for spec in (*step.inputs, step.output) if spec.dtype != "float32"]
     return sum(4 * math.prod((_batch(spec), *spec.shape[1:])) for spec in specs)
+
+
+def scratch_bytes(step: Step) -> int:
+    """What lies between the nodes of a layer that is several of them in ONNX, in float32."""
+    layer, output = step.layer, step.output
+    elements = _batch(output) * math.prod(output.shape[1:])
+    match layer:
+        case layers.LocalResponseNorm():
+            return 4 * 2 * elements
+        case layers.GroupNorm() | layers.InstanceNorm():
+            return 4 * elements
+        case layers.GraphConv():
+            features = min(step.inputs[0].shape[2], output.shape[2])
+            return 4 * 2 * layer.filters * _batch(output) * output.shape[1] * features
+        case layers.DeformConv():
+            columns = step.inputs[0].shape[1] * math.prod(layer.kernel_size)
+            return 4 * columns * math.prod(output.shape[2:])
+    return 0
+
+
+def quantized_bytes(
+    step: Step, layer: layers.IntegerConv | layers.QuantizedConv, threads: int
+) -> int:
+    """Differences to the zero points in int16, blocks of columns, and one sample's sums twice."""
+    differences = 2 * sum(
+        _batch(spec) * math.prod(spec.shape[1:]) for spec in (step.inputs[0], step.parameters[0])
+    )
+    columns = conv_bytes(step, grouped(layer), threads)
+    if isinstance(layer, layers.IntegerConv):
+        return differences + columns
+    return differences + columns + 2 * 8 * math.prod(step.output.shape[1:])
+
+
+def fold_bytes(step: Step) -> int:
+    """One sample's sums in float32, where halves are added."""
+    adds_halves = isinstance(step.layer, layers.Fold) and step.output.dtype in _HALVES
+    return 4 * math.prod(step.output.shape[1:]) if adds_halves else 0
+
+
+def between_bytes(steps: Sequence[Step]) -> int:
+    """The results of all steps but the last."""
+    return sum(
+        _batch(s.output) * s.output.byte_count // max(1, s.output.shape[0]) for s in steps[:-1]
+    )
 
 
 def _phase_bytes(

@@ -8,9 +8,13 @@ import numpy as np
 from convserve.layers import (
     ELU,
     GELU,
+    HardSigmoid,
+    HardSwish,
     LeakyReLU,
+    Mish,
     ReLU,
     ReLU6,
+    Rescale,
     Sigmoid,
     SiLU,
     Softmax,
@@ -77,9 +81,34 @@ def softplus(layer: Softplus, output: TensorSpec, x: Array) -> Array:
     return np.logaddexp(0, layer.beta * widen(x, output)) / layer.beta
 
 
-def softmax(_: Softmax, output: TensorSpec, x: Array) -> Array:
-    """exp(x) / sum(exp(x)) over axis 1, with the maximum taken off first."""
-    x = widen(x, output)
-    powers = np.exp(x - x.max(axis=1, keepdims=True))
-    y: Array = powers / powers.sum(axis=1, keepdims=True)
+def hard_sigmoid(layer: HardSigmoid, output: TensorSpec, x: Array) -> Array:
+    """min(max(alpha * x + beta, 0), 1)."""
+    y: Array = np.clip(layer.alpha * widen(x, output) + layer.beta, 0, 1)
     return y
+
+
+def hard_swish(_: HardSwish, output: TensorSpec, x: Array) -> Array:
+    """The value x * min(max(x / 6 + 0.5, 0), 1)."""
+    x = widen(x, output)
+    y: Array = x * np.clip(x / 6 + 0.5, 0, 1)
+    return y
+
+
+def mish(_: Mish, output: TensorSpec, x: Array) -> Array:
+    """The value x * tanh(log(1 + exp(x))), without overflow."""
+    x = widen(x, output)
+    y: Array = x * np.tanh(np.logaddexp(0, x))
+    return y
+
+
+def softmax(layer: Softmax, output: TensorSpec, x: Array) -> Array:
+    """exp(x) / sum(exp(x)) along the axis, with the maximum taken off first."""
+    x = widen(x, output)
+    powers = np.exp(x - x.max(axis=layer.axis, keepdims=True))
+    y: Array = powers / powers.sum(axis=layer.axis, keepdims=True)
+    return y
+
+
+def rescale(layer: Rescale, output: TensorSpec, x: Array) -> Array:
+    """X * factor + offset."""
+    return widen(x, output) * layer.factor + layer.offset

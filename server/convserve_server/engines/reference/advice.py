@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import math
 
-from convserve.layers import AvgPool, Conv, ConvTranspose, Layer, MaxPool
+from convserve.layers import (
+    AvgPool,
+    Conv,
+    ConvTranspose,
+    DeformConv,
+    DepthwiseConv,
+    Fold,
+    IntegerConv,
+    Layer,
+    LpPool,
+    MaxPool,
+    MaxPoolIndices,
+    QuantizedConv,
+    SeparableConv,
+    SubPixelConv,
+    Unfold,
+)
 from convserve.layers.fields import Pairs
 from convserve.operations import (
     ConvInputGradient,
@@ -16,14 +32,16 @@ from convserve.operations import (
 from convserve.tensors import Shape, dtype_of
 
 from convserve_server.engines.reference.windows import pairs
-from convserve_server.planning.program import Advice, OperationStep, Step
+from convserve_server.planning.program import Advice, Advisor, OperationStep, Step
 
-_PADS_INPUT = Conv | MaxPool | AvgPool | ConvWeightGradient
-_CUTS_OUTPUT = ConvTranspose | ConvInputGradient
+_CONVOLUTIONS = Conv | DepthwiseConv | SeparableConv | SubPixelConv | IntegerConv | QuantizedConv
+_WINDOWS = MaxPool | AvgPool | LpPool | MaxPoolIndices | Unfold
+_PADS_INPUT = _CONVOLUTIONS | _WINDOWS | ConvWeightGradient
+_CUTS_OUTPUT = ConvTranspose | Fold | ConvInputGradient
 _COPIES = 2  # of each tensor: its values in the type of the sums, and those of the pass
 
 
-class ReferenceAdvisor:
+class ReferenceAdvisor(Advisor):
     """Says what the reference engine does with a step, for plans. Imports no compute library."""
 
     def __init__(self, threads: int | None = None) -> None:
@@ -54,7 +72,20 @@ def _shapes(step: Step | OperationStep) -> tuple[Shape, ...]:
         first = _padded(first, pairs(work.padding))
     elif isinstance(work, _CUTS_OUTPUT):
         output = _padded(output, pairs(work.padding))
-    return (first, *others, output)
+    return (first, *others, output, *_shapes_between(step))
+
+
+def _shapes_between(step: Step | OperationStep) -> tuple[Shape, ...]:
+    """What is held between the passes of a layer that has several, beside its tensors."""
+    if isinstance(step, OperationStep):
+        return ()
+    batch, sizes = step.output.shape[0], step.output.shape[2:]
+    match step.layer:
+        case SeparableConv():
+            return ((batch, step.parameters[0].shape[0], *sizes),)
+        case DeformConv():  # one tap's values, and those of one corner
+            return ((batch, step.inputs[0].shape[1], *sizes),) * 2
+    return ()
 
 
 def _padded(shape: Shape, padding: Pairs) -> Shape:

@@ -28,12 +28,21 @@ from convserve_server.engines.reference.windows import pad_spatial, pairs, taps
 
 
 def conv(
-    layer: Conv, output: TensorSpec, x: Array, weight: Array, bias: Array | None = None
+    layer: Conv,
+    output: TensorSpec,
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    role: str = "weight",
 ) -> Array:
-    """`x` (N, C, *L) with `weight` (K, C / groups, *kernel_size) and `bias` (K)."""
+    """`x` (N, C, *L) with `weight` (K, C / groups, *kernel_size) and `bias` (K).
+
+    Errors call the weight `<output's name>.<role>`.
+    """
     if is_integer(output):
         axes = tuple(range(1, weight.ndim))
-        field = f"tensors['{output.name}.weight']"
+        field = f"tensors['{output.name}.{role}']"
         check_integer_bound(x, weight, bias, output.dtype, summed_axes=axes, field=field)
     padded = pad_spatial(widen(x, output), pairs(layer.padding), layer.padding_mode)
     padded = split_channels(padded, layer.groups)

@@ -14,29 +14,32 @@ from convserve_server.engines.reference.conv import add_bias, per_channel
 def dense(
     _: Dense, output: TensorSpec, x: Array, weight: Array, bias: Array | None = None
 ) -> Array:
-    """`x` (N, F) with `weight` (K, F) and `bias` (K), to (N, K)."""
+    """`x` (N, ..., F) with `weight` (K, F) and `bias` (K), to (N, ..., K)."""
     if is_integer(output):
         field = f"tensors['{output.name}.weight']"
         check_integer_bound(x, weight, bias, output.dtype, summed_axes=(1,), field=field)
-    return add_bias(widen(x, output) @ widen(weight, output).T, bias)
+    y: Array = widen(x, output) @ widen(weight, output).T
+    return y if bias is None else y + widen(bias, output)
 
 
 def batch_norm(
     layer: BatchNorm,
     output: TensorSpec,
     x: Array,
-    weight: Array,
-    bias: Array,
     running_mean: Array,
     running_var: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
 ) -> Array:
     """(x - running_mean) / sqrt(running_var + eps) * weight + bias, each of the four (C)."""
     x = widen(x, output)
-    mean, variance, scale, offset = (
-        per_channel(widen(vector, output), x.ndim)
-        for vector in (running_mean, running_var, weight, bias)
+    mean, variance = (
+        per_channel(widen(vector, output), x.ndim) for vector in (running_mean, running_var)
     )
-    return (x - mean) / np.sqrt(variance + layer.eps) * scale + offset
+    normal = (x - mean) / np.sqrt(variance + layer.eps)
+    if weight is not None:
+        normal = normal * per_channel(widen(weight, output), x.ndim)
+    return add_bias(normal, bias)
 
 
 def flatten(_: Flatten, output: TensorSpec, x: Array) -> Array:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-from convserve.layers import Pad, PixelShuffle, PixelUnshuffle, Upsample
+from convserve.layers import Pad, PixelShuffle, PixelUnshuffle
 from convserve.tensors import Array, TensorSpec
 
 from convserve_server.engines.reference.windows import pad_spatial, pairs
@@ -12,13 +11,6 @@ from convserve_server.engines.reference.windows import pad_spatial, pairs
 def pad(layer: Pad, output: TensorSpec, x: Array) -> Array:
     """Elements around the spatial axes."""
     return pad_spatial(x, pairs(layer.padding), layer.mode, layer.value)
-
-
-def upsample(layer: Upsample, output: TensorSpec, x: Array) -> Array:
-    """Every element repeated `scale` times per spatial axis."""
-    for axis, scale in enumerate(layer.scale, start=2):
-        x = np.repeat(x, scale, axis=axis)
-    return x
 
 
 def pixel_shuffle(layer: PixelShuffle, output: TensorSpec, x: Array) -> Array:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from attrs import evolve
 from convserve.errors import InvalidLayerError, ShapeError
 from convserve.layers import Conv, ConvTranspose
 from convserve.tensors import Shape
@@ -25,12 +24,13 @@ from convserve_server.planning.axes import (
     explain_span,
     product,
     resolve_padding,
+    settle,
     spatial,
     spread,
     windows_of,
 )
 from convserve_server.planning.dtypes import accumulate
-from convserve_server.planning.layers.rule import Rule, Shapes, Work
+from convserve_server.planning.layers.rule import INPUT, Kept, Rule, Shapes, Work
 from convserve_server.planning.receptive_field import Reach
 
 
@@ -42,7 +42,7 @@ class ConvRule(Rule[Conv]):
         check_groups(layer, shapes[0][0])
         layer = spread(layer, len(lengths), "kernel_size", "stride", "dilation")
         padding = resolve_padding(layer.padding, windows_of(layer, shapes[0]))
-        layer = evolve(layer, padding=padding)
+        layer = settle(layer, padding=padding)
         check_border(layer.padding_mode, padding, lengths)
         check_fits(windows_of(layer, shapes[0]))
         return layer
@@ -65,6 +65,13 @@ class ConvRule(Rule[Conv]):
 
     def work(self, layer: Conv, shapes: Shapes) -> Work:
         return bias_work(layer, self.output_shape(layer, shapes))
+
+    def kept(self, layer: Conv, shapes: Shapes) -> Kept:
+        if layer.padding_mode == "zeros":
+            return INPUT
+        windows = windows_of(layer, shapes[0])
+        padded = math.prod(w.low + w.length + w.high for w in windows)
+        return Kept(inputs=(0,), sample_statistics=shapes[0][0] * padded)
 
     def reach(self, layer: Conv, shapes: Shapes) -> tuple[Reach, ...]:
         return tuple(Reach(w.span, w.stride, w.low) for w in windows_of(layer, shapes[0]))

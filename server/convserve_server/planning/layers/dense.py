@@ -7,30 +7,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from convserve.errors import ShapeError
 from convserve.layers import BatchNorm, Dense, Flatten
 from convserve.tensors import Shape
 
-from convserve_server.planning.axes import batched, product
+from convserve_server.planning.axes import along, product
 from convserve_server.planning.dtypes import FRACTIONS, accumulate
-from convserve_server.planning.layers.rule import Rule, Shapes, Work
+from convserve_server.planning.layers.rule import NOTHING, Kept, Rule, Shapes, Work
 from convserve_server.planning.receptive_field import Reach
 
 
 class DenseRule(Rule[Dense]):
-    """(N, F) to (N, out_features)."""
-
-    def resolve(self, layer: Dense, shapes: Shapes) -> Dense:
-        if len(shapes[0]) != 1:
-            raise ShapeError(
-                f"the input {batched(shapes[0])} has rank {len(shapes[0]) + 1}, but a dense layer "
-                "reads rank 2, (N, features); put a Flatten layer before it",
-                metadata={"rank": len(shapes[0]) + 1, "limit": 2},
-            )
-        return layer
+    """(N, ..., F) to (N, ..., out_features)."""
 
     def output_shape(self, layer: Dense, shapes: Shapes) -> Shape:
-        return (layer.out_features,)
+        return (*shapes[0][:-1], layer.out_features)
 
     def output_dtype(self, layer: Dense, dtypes: Sequence[str]) -> str:
         return accumulate(dtypes)
@@ -39,25 +29,33 @@ class DenseRule(Rule[Dense]):
         return ("weight", "bias") if layer.bias else ("weight",)
 
     def weight_shapes(self, layer: Dense, shapes: Shapes) -> tuple[Shape, ...]:
-        weight = (layer.out_features, shapes[0][0])
+        weight = (layer.out_features, shapes[0][-1])
         return (weight, (layer.out_features,)) if layer.bias else (weight,)
 
     def mac_count(self, layer: Dense, shapes: Shapes) -> int:
-        return layer.out_features * shapes[0][0]
+        return layer.out_features * math.prod(shapes[0])
 
     def work(self, layer: Dense, shapes: Shapes) -> Work:
         if not layer.bias:
             return Work()
-        return Work(layer.out_features, "adding the bias, 1 per output element")
+        count = math.prod(self.output_shape(layer, shapes))
+        return Work(count, "adding the bias, 1 per output element")
+
+    def reach(self, layer: Dense, shapes: Shapes) -> tuple[Reach, ...]:
+        return along((len(shapes[0]),), shapes[0])
+
+    def mixes_channels(self, layer: Dense, shapes: Shapes) -> bool:
+        return len(shapes[0]) == 1
 
     def explain(self, given: Dense, layer: Dense, shapes: Shapes) -> tuple[str, ...]:
-        features, count = shapes[0][0], self.mac_count(layer, shapes)
-        numbers = f"{layer.out_features} * {features}"
+        *places, features = shapes[0]
+        count, numbers = self.mac_count(layer, shapes), f"{layer.out_features} * {features}"
+        rows = (" * prod(L)", f" * {product(places)}") if places else ("", "")
         bias = (" + out_features", f" + {layer.out_features}") if layer.bias else ("", "")
-        total = count + layer.out_features * layer.bias
+        total = layer.out_features * (features + layer.bias)
         return (
             f"parameters = out_features * F{bias[0]} = {numbers}{bias[1]} = {total}",
-            f"MACs = out_features * F = {numbers} = {count} per sample",
+            f"MACs = out_features * F{rows[0]} = {numbers}{rows[1]} = {count} per sample",
         )
 
 
@@ -68,21 +66,31 @@ class BatchNormRule(Rule[BatchNorm]):
     statistics = ("running_mean", "running_var")
 
     def weight_names(self, layer: BatchNorm) -> tuple[str, ...]:
-        return ("weight", "bias", *self.statistics)
+        return (*_trained(layer), *self.statistics)
 
     def weight_shapes(self, layer: BatchNorm, shapes: Shapes) -> tuple[Shape, ...]:
-        return ((shapes[0][0],),) * 4
+        return ((shapes[0][0],),) * len(self.weight_names(layer))
+
+    def kept(self, layer: BatchNorm, shapes: Shapes) -> Kept:
+        return Kept(inputs=(0,), statistics=2 * shapes[0][0])
 
     def work(self, layer: BatchNorm, shapes: Shapes) -> Work:
         return Work(2 * math.prod(shapes[0]), "one product and one sum, folded: 2 per element")
 
     def explain(self, given: BatchNorm, layer: BatchNorm, shapes: Shapes) -> tuple[str, ...]:
-        channels = shapes[0][0]
-        return (f"parameters = 2 * C = 2 * {channels} = {2 * channels} (2 * C statistics beside)",)
+        channels, count = shapes[0][0], len(_trained(layer))
+        numbers = f"{count} * C = {count} * {channels} = {count * channels}"
+        return (f"parameters = {numbers} (2 * C statistics beside)",)
+
+
+def _trained(layer: BatchNorm) -> tuple[str, ...]:
+    return ("weight",) * layer.weight + ("bias",) * layer.bias
 
 
 class FlattenRule(Rule[Flatten]):
     """(N, C, *L) to (N, C * prod(L)). Every feature counts as seeing what all of them see."""
+
+    keeps = NOTHING
 
     def output_shape(self, layer: Flatten, shapes: Shapes) -> Shape:
         return (math.prod(shapes[0]),)

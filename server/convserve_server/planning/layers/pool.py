@@ -5,11 +5,17 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
-from attrs import evolve
 from convserve.errors import InvalidLayerError
-from convserve.layers import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from convserve.layers import (
+    AvgPool,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    LpPool,
+    MaxPool,
+    MaxPoolIndices,
+)
 from convserve.layers.fields import Ints, Pairs
 from convserve.tensors import Shape
 
@@ -22,33 +28,32 @@ from convserve_server.planning.axes import (
     per_axis,
     product,
     resolve_padding,
+    settle,
     spatial,
     spread,
     windows_of,
 )
 from convserve_server.planning.dtypes import FRACTIONS, REAL
-from convserve_server.planning.layers.rule import L, Rule, Shapes, Work
+from convserve_server.planning.layers.rule import NOTHING, Kept, L, Rule, Shapes, Work
 from convserve_server.planning.receptive_field import Reach
 from convserve_server.planning.windows import Window
 
-P = TypeVar("P", bound=MaxPool | AvgPool)
+P = TypeVar("P", bound=MaxPool | AvgPool | LpPool | MaxPoolIndices)
 
 
 class WindowPoolRule(Rule[P]):
-    """What both kinds of pools over windows share: everything but their arithmetic."""
-
-    axis_fields: ClassVar[tuple[str, ...]] = ("kernel_size", "stride")
+    """What all kinds of pools over windows share: everything but their arithmetic."""
 
     def resolve(self, layer: P, shapes: Shapes) -> P:
         lengths = spatial(shapes[0])
-        layer = evolve(layer, stride=layer.stride or layer.kernel_size)
-        layer = spread(layer, len(lengths), *self.axis_fields)
+        layer = settle(layer, stride=layer.stride or layer.kernel_size)
+        layer = spread(layer, len(lengths), "kernel_size", "stride", "dilation")
         if isinstance(layer.padding, str):  # `same` makes whole windows: nothing to round up
-            layer = evolve(layer, ceil_mode=layer.ceil_mode and layer.padding == "valid")
+            layer = settle(layer, ceil_mode=layer.ceil_mode and layer.padding == "valid")
         else:
-            _check_half(per_axis(layer.padding, len(lengths), "padding"), layer.kernel_size)
+            _check_padding(per_axis(layer.padding, len(lengths), "padding"), layer.kernel_size)
         padding = resolve_padding(layer.padding, windows_of(layer, shapes[0]))
-        layer = evolve(layer, padding=padding)
+        layer = settle(layer, padding=padding)
         check_fits(windows_of(layer, shapes[0]))
         return layer
 
@@ -59,6 +64,9 @@ class WindowPoolRule(Rule[P]):
 
     def reach(self, layer: P, shapes: Shapes) -> tuple[Reach, ...]:
         return tuple(Reach(w.span, w.stride, w.low) for w in windows_of(layer, shapes[0]))
+
+    def mixes_channels(self, layer: P, shapes: Shapes) -> bool:
+        return False
 
     def explain(self, given: P, layer: P, shapes: Shapes) -> tuple[str, ...]:
         windows = windows_of(layer, shapes[0])
@@ -74,7 +82,10 @@ class MaxPoolRule(WindowPoolRule[MaxPool]):
     """The maximum over windows."""
 
     takes = REAL
-    axis_fields = ("kernel_size", "stride", "dilation")
+
+    def kept(self, layer: MaxPool, shapes: Shapes) -> Kept:
+        count = math.prod(self.output_shape(layer, shapes))
+        return Kept(inputs=(0,), sample_indices=count)
 
     def work(self, layer: MaxPool, shapes: Shapes) -> Work:
         taps = math.prod(layer.kernel_size)
@@ -106,6 +117,9 @@ class GlobalPoolRule(Rule[L]):
     def reach(self, layer: L, shapes: Shapes) -> tuple[Reach, ...]:
         return tuple(Reach(span=length, stride=0) for length in shapes[0][1:])
 
+    def mixes_channels(self, layer: L, shapes: Shapes) -> bool:
+        return False
+
     def explain(self, given: L, layer: L, shapes: Shapes) -> tuple[str, ...]:
         return (f"L' = 1: one value of all {product(shapes[0][1:])} positions of a channel",)
 
@@ -114,6 +128,7 @@ class GlobalAvgPoolRule(GlobalPoolRule[GlobalAvgPool]):
     """The mean over all spatial axes."""
 
     takes = FRACTIONS
+    keeps = NOTHING
 
     def work(self, layer: GlobalAvgPool, shapes: Shapes) -> Work:
         return Work(math.prod(shapes[0]), "prod(L) - 1 additions and 1 division per channel")
@@ -123,21 +138,22 @@ class GlobalMaxPoolRule(GlobalPoolRule[GlobalMaxPool]):
     """The maximum over all spatial axes."""
 
     takes = REAL
+    keeps = Kept(inputs=(0,), output=True)
 
     def work(self, layer: GlobalMaxPool, shapes: Shapes) -> Work:
         count = shapes[0][0] * (math.prod(shapes[0][1:]) - 1)
         return Work(count, "prod(L) - 1 comparisons per channel")
 
 
-def _check_half(padding: Pairs, kernel_size: Ints) -> None:
-    """More padding than half a window could leave a window with nothing but padding."""
+def _check_padding(padding: Pairs, kernel_size: Ints) -> None:
+    """As much padding as a whole window could leave a window with nothing but padding."""
     for pair, kernel in zip(padding, kernel_size, strict=True):
-        if max(pair) > kernel // 2:
+        if max(pair) >= kernel:
             raise InvalidLayerError(
-                f"padding {max(pair)} is more than half of the kernel {kernel}; use at most "
-                f"{kernel // 2}, or a Pad layer before the pool",
+                f"padding {max(pair)} is not less than the kernel {kernel}; use at most "
+                f"{kernel - 1}, or a Pad layer before the pool",
                 field="padding",
-                metadata={"value": max(pair), "limit": kernel // 2},
+                metadata={"value": max(pair), "limit": kernel - 1},
             )
 
 

@@ -1,4 +1,4 @@
-"""Layers that move elements without computing: padding, upsampling, pixel shuffles."""
+"""Layers that move elements without computing: padding, pixel shuffles."""
 
 # ruff: noqa: D102  # the methods are those of Rule, which documents them
 
@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attrs import evolve
-from convserve.errors import DTypeError, ShapeError
-from convserve.layers import Pad, PixelShuffle, PixelUnshuffle, Upsample
+from convserve.errors import ShapeError
+from convserve.layers import Pad, PixelShuffle, PixelUnshuffle
 from convserve.layers.fields import Pairs
 from convserve.tensors import Shape
 
@@ -18,10 +18,10 @@ from convserve_server.planning.axes import (
     product,
     resolve_padding,
     spatial,
-    spread,
 )
-from convserve_server.planning.dtypes import holds
-from convserve_server.planning.layers.rule import Rule, Shapes
+from convserve_server.planning.dtypes import check_holds
+from convserve_server.planning.layers.resize import repeating
+from convserve_server.planning.layers.rule import INPUT, NOTHING, Kept, Rule, Shapes
 from convserve_server.planning.receptive_field import Reach
 from convserve_server.planning.windows import Window
 
@@ -41,14 +41,12 @@ class PadRule(Rule[Pad]):
         return (channels, *(low + n + high for n, (low, high) in zip(lengths, pairs, strict=True)))
 
     def output_dtype(self, layer: Pad, dtypes: Sequence[str]) -> str:
-        if layer.mode == "zeros" and not holds(dtypes[0], layer.value):
-            raise DTypeError(
-                f"value {layer.value} is not an element of {dtypes[0]}; use a value of that type, "
-                "or cast the input to float32",
-                field="value",
-                metadata={"value": layer.value, "dtype": dtypes[0]},
-            )
+        if layer.mode == "zeros":
+            check_holds(dtypes[0], layer.value, "value")
         return dtypes[0]
+
+    def kept(self, layer: Pad, shapes: Shapes) -> Kept:
+        return INPUT if layer.mode in ("reflect", "replicate") else NOTHING
 
     def reach(self, layer: Pad, shapes: Shapes) -> tuple[Reach, ...]:
         return tuple(Reach(low=low) for low, _ in _pairs(layer, shapes[0][1:]))
@@ -62,29 +60,10 @@ class PadRule(Rule[Pad]):
         )
 
 
-class UpsampleRule(Rule[Upsample]):
-    """Nearest neighbour."""
-
-    def resolve(self, layer: Upsample, shapes: Shapes) -> Upsample:
-        return spread(layer, len(spatial(shapes[0])), "scale")
-
-    def output_shape(self, layer: Upsample, shapes: Shapes) -> Shape:
-        channels, *lengths = shapes[0]
-        return (channels, *(n * scale for n, scale in zip(lengths, layer.scale, strict=True)))
-
-    def reach(self, layer: Upsample, shapes: Shapes) -> tuple[Reach, ...]:
-        return tuple(_upsampling(scale) for scale in layer.scale)
-
-    def explain(self, given: Upsample, layer: Upsample, shapes: Shapes) -> tuple[str, ...]:
-        lengths = shapes[0][1:]
-        return tuple(
-            f"{axis}: L' = L * scale = {n} * {scale} = {n * scale}"
-            for axis, n, scale in zip(axis_names(len(lengths)), lengths, layer.scale, strict=True)
-        )
-
-
 class PixelShuffleRule(Rule[PixelShuffle]):
     """Channels to space."""
+
+    keeps = NOTHING
 
     def resolve(self, layer: PixelShuffle, shapes: Shapes) -> PixelShuffle:
         block = layer.factor ** len(spatial(shapes[0]))
@@ -102,7 +81,7 @@ class PixelShuffleRule(Rule[PixelShuffle]):
         return (channels // layer.factor ** len(lengths), *(n * layer.factor for n in lengths))
 
     def reach(self, layer: PixelShuffle, shapes: Shapes) -> tuple[Reach, ...]:
-        return (_upsampling(layer.factor),) * (len(shapes[0]) - 1)
+        return (repeating(layer.factor),) * (len(shapes[0]) - 1)
 
     def explain(self, given: PixelShuffle, layer: PixelShuffle, shapes: Shapes) -> tuple[str, ...]:
         channels, *lengths = shapes[0]
@@ -115,6 +94,8 @@ class PixelShuffleRule(Rule[PixelShuffle]):
 
 class PixelUnshuffleRule(Rule[PixelUnshuffle]):
     """Space to channels."""
+
+    keeps = NOTHING
 
     def resolve(self, layer: PixelUnshuffle, shapes: Shapes) -> PixelUnshuffle:
         lengths = spatial(shapes[0])
@@ -144,11 +125,6 @@ class PixelUnshuffleRule(Rule[PixelUnshuffle]):
             f"C' = C * factor^axes = {channels} * {layer.factor}^{len(lengths)} = {result[0]}",
             f"L' = L / factor = {product(lengths)} / {layer.factor} each = {product(result[1:])}",
         )
-
-
-def _upsampling(scale: int) -> Reach:
-    """Output o copies input floor(o / scale)."""
-    return Reach(span=scale, low=scale - 1, up=scale)
 
 
 def _pairs(layer: Pad, lengths: Shape) -> Pairs:

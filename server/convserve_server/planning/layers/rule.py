@@ -10,7 +10,7 @@ from convserve.layers import Layer
 from convserve.tensors import Shape
 
 from convserve_server.planning.dtypes import ANY, promote
-from convserve_server.planning.receptive_field import Reach
+from convserve_server.planning.receptive_field import AxisFields, Reach, advance
 
 L = TypeVar("L", bound=Layer)
 Shapes: TypeAlias = tuple[Shape, ...]
@@ -24,6 +24,27 @@ class Work:
     meaning: str = "none"
 
 
+@frozen
+class Kept:
+    """What a layer's backward needs of its forward, as PyTorch's autograd saves it.
+
+    Of its `inputs` the positions (None: all), its `output`, and beside them int64 indices and
+    numbers in the type of the sums: per sample, or the same for any batch.
+    """
+
+    inputs: tuple[int, ...] | None = ()
+    output: bool = False
+    sample_indices: int = 0
+    sample_statistics: int = 0
+    statistics: int = 0
+
+
+NOTHING = Kept()
+INPUT = Kept(inputs=(0,))
+INPUTS = Kept(inputs=None)
+OUTPUT = Kept(output=True)
+
+
 class Rule(Generic[L]):
     """The rules of one kind of layer. This base is a layer that keeps its input's shape.
 
@@ -31,9 +52,12 @@ class Rule(Generic[L]):
     every method but `resolve` and `weight_names`. Errors carry the field's name in the layer.
     """
 
-    joins = False  # reads two or more inputs; otherwise exactly one
+    least_inputs: int = 1
+    most_inputs: int | None = 1  # None: any number
+    seen_inputs: int | None = None  # so many of the first ones make the field; None: all
     takes: tuple[str, ...] = ANY  # classes of element types
     statistics: tuple[str, ...] = ()  # weights that are not trained
+    keeps: Kept = INPUT  # for backward
 
     def resolve(self, layer: L, shapes: Shapes) -> L:
         """The same layer with every field explicit, after all checks that need shapes.
@@ -58,6 +82,10 @@ class Rule(Generic[L]):
         """The shapes of the weights, in the order of their names."""
         return ()
 
+    def weight_dtype(self, name: str, dtype: str) -> str:
+        """The element type of a weight that nobody sent, for a first input of `dtype`."""
+        return dtype
+
     def mac_count(self, layer: L, shapes: Shapes) -> int:
         """Multiply-accumulates per sample: dense, padding taps included, bias not."""
         return 0
@@ -66,9 +94,37 @@ class Rule(Generic[L]):
         """Elementwise operations per sample."""
         return Work()
 
+    def kept(self, layer: L, shapes: Shapes) -> Kept:
+        """What backward needs, beside the weights."""
+        return self.keeps
+
     def reach(self, layer: L, shapes: Shapes) -> tuple[Reach, ...]:
         """How far the layer sees, per spatial axis of its input. Empty: one element only."""
         return ()
+
+    def places(self, layer: L, shapes: Shapes) -> tuple[int | None, ...] | None:
+        """For each axis of the first input's sample, where it is in the result's; None: nowhere.
+
+        None altogether: all axes stay where they are.
+        """
+        return None
+
+    def mixes_channels(self, layer: L, shapes: Shapes) -> bool:
+        """Whether an element of the result may see more than one element along axis 0 of a sample.
+
+        Which matters where a spatial axis was moved there, as by a permutation to channels last.
+        """
+        return True
+
+    def can_cut(self, layer: L, shapes: Shapes, axis: int) -> bool:
+        """Whether a part of the input along spatial `axis` gives a part of the result, as `reach`
+        tells. Axes are numbered as those of tensors: 2 is the first spatial one.
+        """
+        return True
+
+    def field(self, layer: L, shapes: Shapes, before: AxisFields | None) -> AxisFields | None:
+        """The receptive field of the result, from that of the input. None: not defined there."""
+        return advance(before, self.reach(layer, shapes))
 
     def explain(self, given: L, layer: L, shapes: Shapes) -> tuple[str, ...]:
         """Formulas of shape, weights and counts, each followed by itself with the numbers.

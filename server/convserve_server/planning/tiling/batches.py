@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from convserve.layers import Conv, ConvTranspose, Dense
+from convserve.layers import (
+    Conv,
+    ConvTranspose,
+    Dense,
+    DepthwiseConv,
+    IntegerConv,
+    MaxUnpool,
+    SeparableConv,
+    SubPixelConv,
+)
 from convserve.tensors import dtype_of
 
 from convserve_server.planning.program import Program, Step, Work, work_outputs
@@ -12,7 +21,7 @@ from convserve_server.planning.tiling.pieces import reshaped, with_size
 
 MAX_BLOCKS = 1 << 8
 
-_SUMS = Conv | ConvTranspose | Dense
+_SUMS = Conv | ConvTranspose | Dense | DepthwiseConv | SeparableConv | SubPixelConv | IntegerConv
 
 
 def rebatched(program: Program, rows: int) -> Program:
@@ -24,7 +33,8 @@ def is_row_separable(work: Work) -> bool:
     """Whether each row of the batch is computed as if it were alone, so that calls can be joined.
 
     No kind of layer looks across the batch, but a sum of products of integers is refused by the
-    extremes of its whole input: one row's values could then refuse another's.
+    extremes of its whole input, and an unpooling by any of its indices: one row's values could then
+    refuse another's.
 
     Operations are not: signals have no batch, a gradient for a weight is a sum over all rows, and
     a gradient for an input names its whole shape.
@@ -54,4 +64,6 @@ def even_ranges(length: int, count: int) -> tuple[tuple[int, int], ...]:
 
 
 def _is_refused_together(step: Step) -> bool:
+    if isinstance(step.layer, MaxUnpool):
+        return True
     return isinstance(step.layer, _SUMS) and dtype_of(step.output.dtype).kind in "biu"

@@ -11,7 +11,8 @@ sees beyond its place. At the true ends of the axis a tile ends as the whole doe
 borders and the divisors of average pools are right there.
 
 Not along an axis: global pools (they see all of it), Flatten and Dense (they have no such axis),
-and circular borders (one end sees the other). All other kinds can be cut.
+circular borders (one end sees the other), and what `Rule.can_cut` refuses, where what an element
+sees is not the same distance from its own place everywhere, or its value tells that place.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from fractions import Fraction
 from math import lcm
 
 from attrs import evolve, frozen
-from convserve.layers import Conv, Layer, Pad
+from convserve.layers import Conv, DepthwiseConv, Layer, Pad, SeparableConv, SubPixelConv
 
 from convserve_server.planning.layers import rule_of
 from convserve_server.planning.program import Program, Step
@@ -78,8 +79,11 @@ def find_tracks(program: Program, axis: int) -> dict[str, Track] | None:
 
 
 def _find_reach(step: Step, axis: int) -> Reach | None:
-    """How far the step sees along `axis`; None if as far as the axis goes."""
-    reaches = rule_of(step.layer).reach(step.layer, tuple(spec.shape[1:] for spec in step.inputs))
+    """How far the step sees along `axis`; None if it cannot be cut there."""
+    rule, shapes = rule_of(step.layer), tuple(spec.shape[1:] for spec in step.inputs)
+    if not rule.can_cut(step.layer, shapes, axis):
+        return None
+    reaches = rule.reach(step.layer, shapes)
     reach = reaches[axis - 2] if reaches else Reach()
     sees_all = reach.stride == 0 or (
         _border(step.layer) == "circular" and any(_padding(step.layer, axis))
@@ -142,7 +146,7 @@ def _find_least(layer: Layer, axis: int, source: Track) -> int:
 def _border(layer: Layer) -> str:
     """What a layer pads with."""
     match layer:
-        case Conv():
+        case Conv() | DepthwiseConv() | SeparableConv() | SubPixelConv():
             return layer.padding_mode
         case Pad():
             return layer.mode
@@ -150,7 +154,7 @@ def _border(layer: Layer) -> str:
 
 
 def _padding(layer: Layer, axis: int) -> tuple[int, int]:
-    """The padding of a resolved Conv or Pad at the ends of `axis`."""
-    assert isinstance(layer, Conv | Pad)
+    """The padding of a resolved layer that has a border, at the ends of `axis`."""
+    assert isinstance(layer, Conv | DepthwiseConv | SeparableConv | SubPixelConv | Pad)
     assert not isinstance(layer.padding, str)
     return layer.padding[axis - 2]

@@ -38,7 +38,6 @@ def test_shapes_and_files() -> None:
     [
         [],
         ["fold"],
-        ["plan", "net.json"],
         ["plan", "net.json", "--input", "1x3xz"],
         ["plan", "net.json", "--input", "1x-3"],
         ["plan", "net.json", "--input", "1x" + "9" * 5000],

@@ -1,11 +1,9 @@
-import json
-
 import ml_dtypes
 import numpy as np
 import PIL.Image
 import pytest
 from convserve.errors import ByteCountError, InvalidArgumentError, ShapeError
-from convserve_client.cli.files import read_network, read_tensor, read_weights, write_tensors
+from convserve_client.cli.files import read_tensor, read_weights, write_tensors
 from convserve_client.cli.kernels import KERNELS, stretch
 
 
@@ -60,25 +58,9 @@ def test_weights(tmp_path) -> None:
         read_weights(tmp_path / "w.npy")
 
 
-def test_networks(tmp_path) -> None:
-    path = tmp_path / "net.json"
-    path.write_text(json.dumps([{"kind": "relu"}]))
-    assert read_network(path).layers[0].name == "relu1"
-
-
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "[]", '"x"', "9" * 5000, '[{"kind": 1}]'])
-def test_what_is_no_network(tmp_path, text) -> None:
-    path = tmp_path / "net.json"
-    path.write_text(text)
-    with pytest.raises(InvalidArgumentError):
-        read_network(path)
-
-
 def test_a_file_of_another_kind_is_named_as_such(tmp_path) -> None:
-    picture = tmp_path / "net.json"
+    picture = tmp_path / "x.npy"
     PIL.Image.new("L", (5, 4)).save(picture, "png")
-    with pytest.raises(InvalidArgumentError, match="not JSON"):
-        read_network(picture)
     with pytest.raises(InvalidArgumentError, match=r"not a \.npy file"):
         read_tensor(picture)
 

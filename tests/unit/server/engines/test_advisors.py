@@ -1,7 +1,7 @@
 """Advisors by their engines' names."""
 
 import pytest
-from convserve.layers import Conv, MaxPool
+from convserve.layers import Conv, LocalResponseNorm, MaxPool, SeparableConv, Unfold
 from convserve.networks import Network
 from convserve.operations import Convolve
 from convserve.tensors import TensorSpec
@@ -52,6 +52,28 @@ def test_the_reference_engine_holds_wide_copies_with_their_padding():
     assert advisor.advise(far).workspace_bytes == 2 * 8 * padded
     pool = compile_network(Network([MaxPool(2)]), [X]).steps[0]
     assert advisor.advise(pool).workspace_bytes == 2 * 8 * (64 * 64 + 32 * 32)
+
+
+def test_the_reference_engine_pads_and_keeps_what_lies_between():
+    x, advisor = TensorSpec("input", "float64", (1, 4, 8)), load_advisor("reference")
+    far = compile_network(Network([Unfold(3, 1000, 1000)]), [x]).steps[0]
+    assert advisor.advise(far).workspace_bytes == 2 * 8 * (4 * 2008 + 12 * 3)
+    weights = [
+        TensorSpec("s.depthwise_weight", "float64", (12, 1, 3)),
+        TensorSpec("s.pointwise_weight", "float64", (2, 12, 1)),
+    ]
+    layer = SeparableConv(2, 3, padding=1, depth_multiplier=3, bias=False, name="s")
+    step = compile_network(Network([layer]), [x, *weights]).steps[0]
+    sizes = 4 * 10 + 36 + 24 + 2 * 8 + 12 * 8  # input, weights, output, what lies between
+    assert advisor.advise(step).workspace_bytes == 2 * 8 * sizes
+
+
+def test_what_the_cpu_engine_leaves_to_the_reference_engine_has_its_memory():
+    x = TensorSpec("input", "float64", (1, 4, 8))
+    step = compile_network(Network([LocalResponseNorm(3)]), [x]).steps[0]
+    advices = [load_advisor(name).advise(step) for name in ("cpu", "reference")]
+    assert advices[0].engine == "reference"
+    assert advices[0].workspace_bytes == advices[1].workspace_bytes == 2 * 8 * 64
 
 
 def test_the_reference_engine_makes_the_full_result_of_signals():

@@ -1,13 +1,15 @@
-"""The peak of memory, counted by hand. float32: 4 bytes."""
+"""The memory over the steps, counted by hand. float32: 4 bytes."""
 
 from __future__ import annotations
 
+from attrs import evolve
 from convserve.layers import Add, Concat, Conv, Dense, GlobalAvgPool, ReLU, Upsample
 from convserve.networks import Network
 from convserve.operations import Convolve
 from convserve.tensors import TensorSpec
 from convserve_server.planning.memory import working_bytes
-from convserve_server.planning.planner import compile_network, plan_operation
+from convserve_server.planning.planner import compile_network, plan_network, plan_operation
+from convserve_server.planning.program import Survey
 
 from tests.planning import FixedAdvisor, plan
 
@@ -111,3 +113,45 @@ def test_the_workspace_is_added_where_it_is_needed():
 def test_an_intermediate_may_be_far_larger_than_what_comes_and_goes():
     network = Network([Upsample(10_000), GlobalAvgPool()])
     assert needed(network, 1, 1, 100, 100) == 4 * 10**12
+
+
+def test_the_timeline_has_a_moment_for_each_step():
+    planned = plan([Conv(8, 1, bias=False), ReLU(), ReLU()], (2, 4, 10), workspace_bytes=7)
+    x, y, w = 2 * 4 * 10 * 4, 2 * 8 * 10 * 4, 8 * 4 * 4
+    assert [moment.layer for moment in planned.timeline] == ["conv1", "relu1", "relu2"]
+    assert [moment.activation_bytes for moment in planned.timeline] == [x + y, 2 * y, 2 * y]
+    assert {m.workspace_bytes for m in planned.timeline} == {7}
+    assert {m.weight_bytes for m in planned.timeline} == {w}
+    assert {m.phase for m in planned.timeline} == {"forward"}
+    assert max(m.byte_count for m in planned.timeline) == planned.peak_memory_bytes
+    assert not planned.training
+
+
+class Fusing(FixedAdvisor):
+    """Takes each ReLU along with what is before it, and keeps something for itself."""
+
+    def survey(self, steps, outputs):
+        advices = [
+            evolve(self.advise(step), fused_into=step.inputs[0].name)
+            if isinstance(step.layer, ReLU)
+            else self.advise(step)
+            for step in steps
+        ]
+        return Survey(tuple(advices), resident_bytes=100, start_bytes=5000, spare_bytes=11)
+
+
+def test_fused_layers_store_nothing_between_them():
+    network = Network([Conv(8, 1, bias=False), ReLU(), Conv(8, 1, bias=False), ReLU()])
+    specs = [TensorSpec("input", "float32", (1, 8, 10))]
+    planned = plan_network(network, specs, advisor=Fusing())
+    assert [layer.fused_into for layer in planned.layers] == ["", "conv1", "", "conv2"]
+    assert [moment.layer for moment in planned.timeline] == ["conv1", "conv2"]
+    assert [moment.activation_bytes for moment in planned.timeline] == [2 * 320, 2 * 320]
+
+
+def test_what_the_engine_holds_is_beside_the_peak():
+    network, spec = Network([Conv(8, 1, bias=False), ReLU()]), TensorSpec("", "float32", (1, 8, 10))
+    small = plan_network(network, [spec], advisor=Fusing())
+    assert small.engine_bytes == 256 + 5000 - small.peak_memory_bytes  # it starts with the weights
+    spec = TensorSpec("", "float32", (1, 8, 10_000))
+    assert plan_network(network, [spec], advisor=Fusing()).engine_bytes == 111

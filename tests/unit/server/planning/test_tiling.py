@@ -80,7 +80,9 @@ def test_fewer_than_two_blocks_are_none():
 def test_rows_of_a_program_are_separable_but_for_integer_sums():
     assert is_row_separable(program_of(residual(), (2, 2, 5, 5)))
     assert is_row_separable(program_of([cs.MaxPool(2)], (2, 2, 4), dtype="int8"))
-    assert not is_row_separable(program_of([cs.Conv(1, 1)], (2, 2, 4), dtype="int8"))
+    for layer in (cs.Conv(1, 1), cs.DepthwiseConv(1), cs.IntegerConv(1, 1)):
+        assert not is_row_separable(program_of([layer], (2, 2, 4), dtype="int8"))
+    assert is_row_separable(program_of([cs.QuantizedConv(1, 1)], (2, 2, 4), dtype="int8"))
 
 
 def test_operations_are_not_separable():
@@ -108,6 +110,19 @@ def test_operations_are_not_separable():
         (cs.PixelUnshuffle(2), (1, 1, 8), Track(4, 1)),
         (cs.Pad(((2, 3),)), (1, 1, 8), Track(13, 1, 2, 3)),
         (cs.Pad(2, "replicate"), (1, 1, 8), Track(12, 1, 2, 2)),
+        (cs.DepthwiseConv(3, 2, 1), (1, 1, 10), Track(5, 1, 1, 0)),
+        (cs.SeparableConv(1, 3, padding=1), (1, 1, 10), Track(10, 1, 1, 1)),
+        # two neighbours share a window: two of them are wrong at each end
+        (cs.SubPixelConv(1, 3, 2, padding=1), (1, 1, 10), Track(20, 2, 2, 2)),
+        (cs.LocalResponseNorm(3), (1, 4, 8), Track(8, 1)),
+        (cs.Scale(), (1, 4, 8), Track(8, 1)),
+        (cs.LpPool(2, ceil_mode=True), (1, 1, 9), Track(5, 1, 0, 1)),
+        (cs.AvgPool(3, 1, 1, dilation=2), (1, 1, 10), Track(8, 1, 1, 1)),
+        (cs.Upsample(2, coordinates="asymmetric"), (1, 1, 4), Track(8, 2)),
+        (cs.Clip(0.0), (1, 1, 8), Track(8, 1)),
+        (cs.PReLU(), (1, 1, 8), Track(8, 1)),
+        (cs.Slice(1, 1), (1, 4, 8), Track(8, 1)),
+        (cs.ReduceMean(1), (1, 4, 8), Track(8, 1)),
         (cs.BatchNorm(), (1, 1, 8), Track(8, 1)),
         (cs.Softmax(), (1, 1, 8), Track(8, 1)),
     ],
@@ -124,10 +139,82 @@ def test_margins_are_what_would_see_beyond_the_tile(layer, shape, expected):
         cs.Flatten(),
         cs.Pad(1, "circular"),
         cs.Conv(1, 3, padding=1, padding_mode="circular"),
+        cs.DepthwiseConv(3, padding=1, padding_mode="circular"),
+        cs.SubPixelConv(1, 3, 2, stride=2),  # half an element of the result for each of the input
+        cs.LayerNorm(),
+        cs.GroupNorm(1),
+        cs.InstanceNorm(),
+        cs.GraphConv(3),
+        cs.Unfold(3),
+        cs.Fold(8, 1),
+        cs.AdaptiveAvgPool(4),
+        cs.AdaptiveMaxPool(4),
+        cs.PyramidPool((1, 2)),
+        cs.Upsample(2, "linear"),
+        cs.Upsample(2, "linear", True),
+        cs.Upsample(size=16),
+        cs.Upsample(2, coordinates="half_pixel"),
+        cs.MaxPoolIndices(2),
+        cs.Permute((2, 1)),
+        cs.Reshape((8, 1)),
+        cs.Reshape((1, 8)),
+        cs.Slice(2, 1),
+        cs.Slice(2, step=2),
+        cs.ReduceMean(2),
+        cs.ReduceMax((1, 2)),
+        cs.ReduceSum(-1, False),
+        cs.GlobalLpPool(),
+        cs.Softmax(2),
+        cs.Dense(4),
     ],
 )
 def test_what_sees_the_whole_axis_is_not_cut(layer):
     assert track(layer, 1, 1, 8) is None
+
+
+def join(layer: Layer, *shapes: tuple[int, ...], axis: int) -> Track | None:
+    """The track of what reads several inputs."""
+    program = program_of(Network([layer], inputs=("x", "y")), *shapes)
+    tracks = find_tracks(program, axis)
+    return None if tracks is None else tracks[program.outputs[0]]
+
+
+@pytest.mark.parametrize("kind", [cs.Add, cs.Mul, cs.Sub, cs.Div])
+def test_joins_are_cut_where_nothing_is_repeated(kind):
+    layer = kind(inputs=("x", "y"))
+    assert join(layer, (1, 2, 8, 6), (1, 2, 8, 1), axis=2) == Track(8, 1)
+    assert join(layer, (1, 2, 8, 6), (1, 2, 8, 1), axis=3) is None
+    assert join(layer, (1, 2, 8, 6), (1, 1, 8, 6), axis=3) == Track(6, 1)
+
+
+def test_neither_the_joined_axis_nor_indices_are_cut():
+    beside = cs.Concat(axis=2, inputs=("x", "y"))
+    assert join(beside, (1, 2, 8, 6), (1, 2, 8, 6), axis=2) is None
+    assert join(beside, (1, 2, 8, 6), (1, 2, 8, 6), axis=3) == Track(6, 1)
+    network = Network(
+        [
+            cs.MaxPool(2, name="v", inputs="input"),
+            cs.MaxPoolIndices(2, name="i", inputs="input"),
+            cs.MaxUnpool(2, inputs=("v", "i")),
+        ]
+    )
+    program = program_of(network, (1, 1, 8))
+    assert find_tracks(program, 2) is None
+    assert not is_row_separable(program)  # a wrong index of one row would refuse the others
+
+
+def test_an_axis_that_stays_in_its_place_is_cut():
+    assert track(cs.Permute((1, 3, 2)), 1, 2, 8, 6) is None
+    assert track(cs.Permute((3, 2, 1)), 1, 2, 8, 6) == Track(8, 1)
+    assert track(cs.AdaptiveAvgPool((4, 6)), 1, 2, 8, 6, axis=3) is None
+    assert track(cs.ReduceMax(3), 1, 2, 8, 6) == Track(8, 1)
+
+
+def test_what_reads_at_offsets_is_not_cut():
+    network = Network([cs.DeformConv(1, 3, padding=1, inputs=("x", "o"))], inputs=("x", "o"))
+    program = program_of(network, (2, 1, 8, 8), (2, 18, 8, 8))
+    assert find_tracks(program, 2) is None
+    assert is_row_separable(program)
 
 
 def test_a_circular_border_concerns_its_own_axis():

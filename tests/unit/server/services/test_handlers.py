@@ -1,6 +1,8 @@
 import pytest
 from convserve.services import METHODS, SERVICES
+from convserve_server.services.explaining import ExplainingService
 from convserve_server.services.handlers import handlers_of
+from convserve_server.services.importing import ImportService
 from convserve_server.services.info import InfoService
 from convserve_server.services.leases import LeaseService
 from convserve_server.services.planning import PlanningService
@@ -9,7 +11,7 @@ from convserve_server.services.runs import RunService
 
 SERVICERS = {
     "convserve.v1.ComputeService": (RunService, ModelService, LeaseService, InfoService),
-    "convserve.v1.PlanningService": (PlanningService,),
+    "convserve.v1.PlanningService": (PlanningService, ExplainingService, ImportService),
 }
 
 

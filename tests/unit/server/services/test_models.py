@@ -105,6 +105,16 @@ async def test_what_is_larger_than_the_models_share_never_fits(store, tensors):
 
 
 @in_loop
+async def test_room_that_may_not_be_waited_for(store, tensors, arena):
+    taken = arena.allocate(arena.capacity_bytes)
+    with pytest.raises(errors.OverloadedError):
+        async with store.room(64, wait=False):
+            pass
+    assert tensors.claimed_bytes == 0
+    taken.release()
+
+
+@in_loop
 async def test_the_model_that_was_unused_for_the_longest_time_makes_room(store, tensors, worker):
     first, second, third, fourth = [await add(store, tensors) for _ in range(4)]
     with store.use(third.id), store.use(first.id):

@@ -232,6 +232,20 @@ async def test_nothing_is_kept_where_there_is_no_room(store, gate):
 
 
 @in_loop
+async def test_who_may_not_wait_for_memory_is_refused(store, gate):
+    assert store.claim(64)
+    with await gate.reserve(POOL_BYTES):
+        with pytest.raises(errors.OverloadedError, match="no room for 64 bytes now"):
+            await store.reserve(64, wait=False)
+        waiting = asyncio.create_task(gate.reserve(64))
+        await asyncio.wait([waiting], timeout=0)
+        with pytest.raises(errors.OverloadedError):  # others were here first
+            await store.reserve(64, wait=False)
+    (await waiting).release()
+    store.give_back(await store.reserve(64, wait=False))
+
+
+@in_loop
 async def test_values_that_are_not_what_the_digest_says_are_refused(store):
     stored = await settled(store, [named(1, sent=True)], [values(2)])
     with pytest.raises(errors.ChecksumError, match="SHA-256") as caught:

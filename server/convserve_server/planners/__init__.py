@@ -1,0 +1,1 @@
+"""Child processes that plan and import what would hold the front's loop up."""

@@ -1,0 +1,130 @@
+"""ImportNetwork: another program's model file becomes a network, and weights that stay."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from convserve.errors import InvalidArgumentError, OverloadedError, TooLargeError
+from convserve.tensors import MAX_DIMENSION, TensorSpec, spec_to_message
+from convserve.v1 import planning_service_pb2 as pb2
+
+from convserve_server.planners.pool import PlannerPool
+from convserve_server.planning.importers.imported import Weight
+from convserve_server.planning.importers.task import decode_answer, header_format
+from convserve_server.scheduling.gate import Gate
+from convserve_server.services.bounds import MAX_INPUTS, MAX_TENSORS, check_length, check_network
+from convserve_server.services.calls import Call
+from convserve_server.services.digests import NamedTensor
+from convserve_server.services.holding import work_on
+from convserve_server.services.models import ModelStore
+from convserve_server.services.streams import Arrival, read_header
+from convserve_server.services.tensors import TensorStore
+from convserve_server.workers.arena import Placement, Region, aligned_bytes, place
+
+
+class ImportService:
+    """The rpc about other programs' files. A file lies in the tensor pool while it is read."""
+
+    def __init__(
+        self, gate: Gate, tensors: TensorStore, models: ModelStore, planners: PlannerPool
+    ) -> None:
+        """`planners` have the memory that `gate` hands out."""
+        self._gate = gate
+        self._planners = planners
+        self._tensors = tensors
+        self._models = models
+
+    async def import_network(self, _: Call, call: Call) -> pb2.ImportNetworkResponse:
+        """Header, chunks in; the file goes, and its weights stay if there is room for them now."""
+        header = await read_header(call)
+        spec = _file_spec(header)
+        region = await self._gate.reserve(spec.byte_count)
+        call.end_stage("queue")
+        try:
+            file = Placement(spec, region, 0)
+            await Arrival([file]).receive(call)
+            call.end_stage("transfer")
+            response, weights = await self._read(header, file)
+            call.end_stage("decode")
+            digests = await self._keep(header, file, weights, response)
+            call.end_stage("compute")
+        finally:
+            region.release()
+        for weight, sha256 in zip(weights, digests, strict=True):
+            response.weights.add(spec=spec_to_message(weight.spec), sha256=sha256)
+        return response
+
+    async def _read(
+        self, header: pb2.ImportNetworkHeader, file: Placement
+    ) -> tuple[pb2.ImportNetworkResponse, tuple[Weight, ...]]:
+        request = header.SerializeToString()
+        where = (file.address, file.spec.byte_count)
+        answer = await self._planners.run("import_network", request, region=where)
+        response, weights = decode_answer(answer)
+        check_network(response.network)
+        check_length(weights, MAX_TENSORS, "weights", "weights")
+        return response, weights
+
+    async def _keep(
+        self,
+        header: pb2.ImportNetworkHeader,
+        file: Placement,
+        weights: Sequence[Weight],
+        response: pb2.ImportNetworkResponse,
+    ) -> Sequence[bytes]:
+        """Put the weights into the tensor store; their digests, empty where there is no room.
+
+        The file's own memory is held meanwhile, so this waits for nobody.
+        """
+        if header.without_weights or not weights:
+            return [b""] * len(weights)
+        specs = [weight.spec for weight in weights]
+        try:
+            async with self._models.room(aligned_bytes(specs), wait=False) as region:
+                return await self._fill(file, weights, region)
+        except (TooLargeError, OverloadedError) as error:
+            response.notes.append(f"the weights are not kept: {error.message}")
+            return [b""] * len(weights)
+
+    async def _fill(
+        self, file: Placement, weights: Sequence[Weight], region: Region
+    ) -> Sequence[bytes]:
+        places = place([weight.spec for weight in weights], region)
+        digests = await work_on([file.region, region], _write, file.view(), weights, places)
+        named = [
+            NamedTensor(position, weight.spec, sha256, sent=True)
+            for position, (weight, sha256) in enumerate(zip(weights, digests, strict=True))
+        ]
+        stored = self._tensors.settle(region, named, dict(enumerate(places)))
+        self._tensors.drop(stored.parcels)
+        return digests
+
+
+def _file_spec(header: pb2.ImportNetworkHeader) -> TensorSpec:
+    """The file as a tensor of bytes. Raises InvalidArgumentError, TooLargeError."""
+    header_format(header)  # a file that nobody reads need not be sent
+    check_length(header.inputs, MAX_INPUTS, "inputs", "inputs")
+    if header.byte_count < 1:
+        raise InvalidArgumentError(
+            f"{header.byte_count} bytes are no file; the least is 1",
+            field="byte_count",
+            metadata={"value": header.byte_count, "limit": 1},
+        )
+    if header.byte_count > MAX_DIMENSION:
+        raise TooLargeError(
+            f"a file of {header.byte_count} bytes is above the limit of {MAX_DIMENSION}",
+            field="byte_count",
+            metadata={"value": header.byte_count, "limit": MAX_DIMENSION},
+        )
+    return TensorSpec("file", "uint8", (header.byte_count,))
+
+
+def _write(file: memoryview, weights: Sequence[Weight], places: Sequence[Placement]) -> list[bytes]:
+    """Put each weight in its place; the SHA-256 of each."""
+    digests = []
+    for weight, placement in zip(weights, places, strict=True):
+        target = placement.view()
+        weight.write(file, target)
+        digests.append(hashlib.sha256(target).digest())
+    return digests

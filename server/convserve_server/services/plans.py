@@ -1,0 +1,183 @@
+"""Plans as bytes: small ones are made by the front, large ones by a planner process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import msgspec
+from attrs import frozen
+from convserve.codec import from_message, to_message
+from convserve.errors import error_at
+from convserve.networks import Network
+from convserve.plans import RunOptions
+from convserve.services import serialize
+from convserve.tensors import TensorSpec, spec_from_message
+from convserve.v1.planning_service_pb2 import PlanRequest, PlanResponse
+
+from convserve_server.engines import load_advisor
+from convserve_server.planning.devices import GPU, DeviceProfile, host_profile, profiles
+from convserve_server.planning.devices.properties import device_properties, property_devices
+from convserve_server.planning.gpu import Answers, GpuAdvisor, wanted_of
+from convserve_server.planning.kernels import Convolution, Offer, Policy
+from convserve_server.planning.planner import plan_network
+from convserve_server.planning.program import Advisor
+from convserve_server.services.bounds import MAX_INPUTS, check_length
+from convserve_server.services.headers import read_network
+
+WORKSPACE_SHARE = 8  # a kernel's workspace may take this part of a GPU's memory at most
+
+
+class Host(msgspec.Struct, frozen=True):
+    """What plans depend on beside the request: the server's own device, and what computes there.
+
+    `memory_bytes` are those that tensors may take.
+    """
+
+    device: str
+    engine: str
+    threads: int
+    memory_bytes: int
+
+
+class PlanTask(msgspec.Struct, frozen=True):
+    """A serialised PlanRequest for a planner process, with what cuDNN said beforehand, if asked."""
+
+    host: Host
+    request: bytes
+    answers: tuple[tuple[Convolution, Offer | str], ...] | None = None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_task_decoder = msgspec.msgpack.Decoder(PlanTask)
+_convolutions_decoder = msgspec.msgpack.Decoder(tuple[Convolution, ...])
+
+
+@frozen
+class _Question:
+    """A request that has been read and checked."""
+
+    network: Network
+    inputs: tuple[TensorSpec, ...]
+    options: RunOptions
+
+
+def encode_task(host: Host, request: bytes, answers: Answers | None) -> bytes:
+    """What the tasks of this module read."""
+    pairs = None if answers is None else tuple(answers.items())
+    return _encoder.encode(PlanTask(host, request, pairs))
+
+
+def encode_convolutions(convolutions: tuple[Convolution, ...]) -> bytes:
+    """What `decode_convolutions` reads."""
+    return _encoder.encode(convolutions)
+
+
+def decode_convolutions(data: bytes) -> tuple[Convolution, ...]:
+    """The convolutions of `encode_convolutions`."""
+    return _convolutions_decoder.decode(data)
+
+
+def plan_task(data: bytes) -> bytes:
+    """A PlanResponse, as a task."""
+    task = _task_decoder.decode(data)
+    answers = None if task.answers is None else dict(task.answers)
+    return make_plan(PlanRequest.FromString(task.request), task.host, answers)
+
+
+def convolutions_task(data: bytes) -> bytes:
+    """What cuDNN must be asked for a plan, as a task."""
+    request = PlanRequest.FromString(_task_decoder.decode(data).request)
+    return encode_convolutions(wanted_convolutions(request))
+
+
+def asks_cudnn(request: PlanRequest) -> bool:
+    """Whether cuDNN must be asked before the plan can be made."""
+    return request.kernels and request.device in property_devices()
+
+
+def wanted_convolutions(request: PlanRequest) -> tuple[Convolution, ...]:
+    """The convolutions of a request that `asks_cudnn`. Raises what `make_plan` raises."""
+    question = _read(request)
+    return wanted_of(
+        question.network,
+        question.inputs,
+        layout=question.options.layout,
+        training=request.training,
+    )
+
+
+def make_plan(request: PlanRequest, host: Host, answers: Answers | None) -> bytes:
+    """The serialised PlanResponse. Raises the errors of reading and planning, with field paths."""
+    question = _read(request)
+    options, profile = question.options, profile_of(question.options.device, host)
+    plan = plan_network(
+        question.network,
+        question.inputs,
+        advisor=advisor_of(request, options, profile, host, answers),
+        device=profile.name,
+        profile=profile,
+        layout=options.layout,
+        explain=request.explain,
+        training=request.training,
+        optimizer=request.optimizer,
+        precision=options.precision,
+        max_batch=request.max_batch,
+    )
+    response = PlanResponse()
+    to_message(plan, response.plan)
+    return serialize(response)
+
+
+def _read(request: PlanRequest) -> _Question:
+    check_length(request.inputs, MAX_INPUTS, "inputs", "inputs")
+    options = from_message(request, RunOptions)
+    inputs = []
+    for index, message in enumerate(request.inputs):
+        with error_at(f"inputs[{index}]"):
+            inputs.append(spec_from_message(message))
+    return _Question(read_network(request.network), tuple(inputs), options)
+
+
+def profile_of(device: str, host: Host) -> DeviceProfile:
+    """The device to plan for; the server's own if none is named."""
+    if device in profiles():
+        return profiles()[device]
+    return host_profile(host.device, host.engine, host.threads, host.memory_bytes)
+
+
+def advisor_of(
+    request: PlanRequest,
+    options: RunOptions,
+    profile: DeviceProfile,
+    host: Host,
+    answers: Answers | None,
+) -> Advisor:
+    """Who tells how the device runs a layer: an engine for CPUs, or what is known of a GPU."""
+    if profile.kind != GPU:
+        return _cpu_advisor(host.engine, int(profile.value("cores") or host.threads))
+    return GpuAdvisor(
+        device=profile.name,
+        multiprocessor_count=int(profile.value("multiprocessors") or 0),
+        policy=Policy(options.precision, profile.memory_bytes // WORKSPACE_SHARE),
+        answers=answers,
+        training=request.training,
+        caveat="; ".join(_caveats(request)) if answers is not None else "",
+    )
+
+
+def _caveats(request: PlanRequest) -> Iterator[str]:
+    """What is not exact about kernels."""
+    known = device_properties(request.device)
+    if not known.measured:
+        yield (
+            f"kernels may be ranked differently on a real {known.device}: its properties are "
+            f"{known.source}"
+        )
+    if request.max_batch:
+        yield "kernels are known for this batch alone: the largest one is without workspace"
+
+
+@lru_cache
+def _cpu_advisor(engine: str, threads: int) -> Advisor:
+    return load_advisor(engine, threads)
