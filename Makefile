@@ -4,8 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
-
-CUDNN := .venv-cudnn
+CUDNN_VENV := .venv-cudnn
 
 .PHONY: install demo test published check bench soak cudnn proto clean
 
@@ -23,7 +22,7 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
-# The models of published tables that `make test` leaves out: about a minute.
+# The models of published tables that `make test` leaves out: a few minutes.
 published: install
 	$(BIN)/python -m pytest -m published
 
@@ -46,13 +45,13 @@ bench: install
 soak: install
 	$(BIN)/python -m tests.load.soak --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
 
-# About 900 MB, in an environment of its own; no GPU is needed.
-cudnn: $(CUDNN)/installed
-	$(CUDNN)/bin/python -m pytest -m cudnn tests/cudnn
+# The tests of cuDNN's planner: about 900 MB, in an environment of its own; no GPU is needed.
+cudnn: $(CUDNN_VENV)/installed
+	$(CUDNN_VENV)/bin/python -m pytest -m cudnn tests/cudnn
 
-$(CUDNN)/installed: constraints.txt proto/pyproject.toml server/pyproject.toml client/pyproject.toml
-	$(PYTHON) -m venv $(CUDNN)
-	$(CUDNN)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+$(CUDNN_VENV)/installed: constraints.txt proto/pyproject.toml server/pyproject.toml client/pyproject.toml
+	$(PYTHON) -m venv $(CUDNN_VENV)
+	$(CUDNN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 	  hypothesis pytest -e ./proto -e ./client -e './server[cudnn]'
 	touch $@
 
@@ -61,4 +60,4 @@ proto: install
 	cd proto && ../$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. convserve/v1/*.proto
 
 clean:
-	rm -rf .venv $(CUDNN) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
+	rm -rf .venv $(CUDNN_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output

@@ -1,11 +1,14 @@
-"""Networks whose counts are published: the examples' files. Inputs are (N, 3, 224, 224)."""
+"""Networks whose counts are published, by the examples' files; and long ones.
+
+Inputs of the published ones are (N, 3, 224, 224), those of the long ones have 8 channels.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from convserve.layers import BatchNorm, Concat, Conv, ConvTranspose, Layer, MaxPool, ReLU
+from convserve.layers import Add, BatchNorm, Concat, Conv, ConvTranspose, Layer, MaxPool, ReLU
 from convserve.networks import Network
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
@@ -53,6 +56,26 @@ def unet(channels: int = 32, depth: int = 4, classes: int = 2) -> Network:
         )
         block(f"up{level}", channels << level)
     return Network([*found, Conv(classes, 1, name="head")])
+
+
+def chain(count: int) -> Network:
+    """So many layers, convolutions and ReLUs in turn, one behind the other."""
+    pairs = ((Conv(8, 3, padding=1), ReLU()) for _ in range(count // 2))
+    return Network([layer for pair in pairs for layer in pair])
+
+
+def residual(count: int) -> Network:
+    """So many layers, and one more, in blocks of four that add to what they read."""
+    layers: list[Layer] = [ReLU(name="sum0")]
+    for block in range(1, count // 4 + 1):
+        source = f"sum{block - 1}"
+        layers += [
+            Conv(8, 3, padding=1, name=f"a{block}", inputs=source),
+            ReLU(name=f"b{block}"),
+            Conv(8, 3, padding=1, name=f"c{block}"),
+            Add(name=f"sum{block}", inputs=(source, f"c{block}")),
+        ]
+    return Network(layers)
 
 
 def _read(name: str) -> Network:

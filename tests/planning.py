@@ -11,6 +11,7 @@ from convserve.networks import Network
 from convserve.plans import LayerPlan, Plan
 from convserve.tensors import TensorSpec
 from convserve_server.planning.graph import Sample, walk
+from convserve_server.planning.graph import steps_of as steps_of_nodes
 from convserve_server.planning.planner import plan_network
 from convserve_server.planning.program import Advice, Advisor, OperationStep, Step
 
@@ -53,7 +54,7 @@ def steps_of(
     (name,) = network.inputs
     batch, *sample = shape
     nodes = walk(network, {name: Sample(name, dtype, tuple(sample))}, batch)
-    return [node.step(batch) for node in nodes]
+    return list(steps_of_nodes(nodes, batch))
 
 
 def step_of(layer: Layer, shape: tuple[int, ...], dtype: str = "float32") -> Step:

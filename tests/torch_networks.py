@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -29,13 +30,12 @@ def torchvision() -> ModuleType:
     Its Python then misses two operators that no classifier needs.
     """
     try:
-        import torchvision
+        return import_module("torchvision")
     except RuntimeError:
         for name in _DETECTION_OPERATORS:
             signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
             torch.library.define(f"torchvision::{name}", signature)
-        import torchvision
-    return torchvision
+        return import_module("torchvision")
 
 
 def build(name: str) -> torch.nn.Module:
@@ -78,7 +78,8 @@ def enliven(module: torch.nn.Module, x: torch.Tensor) -> torch.nn.Module:
                 values.uniform_(-0.5, 0.5, generator=generator)
             elif values.dim() == 1:
                 values.mul_(torch.empty_like(values).uniform_(0.8, 1.2, generator=generator))
-        for norm in (each for each in module.modules() if hasattr(each, "running_mean")):
+        norms: Any = (each for each in module.modules() if hasattr(each, "running_mean"))
+        for norm in norms:
             norm.momentum = 1.0
         module.train()(x.clone())
     return module.eval()

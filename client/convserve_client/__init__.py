@@ -55,18 +55,11 @@ from convserve.errors import (
 from convserve.explanations import Explanation, FoundLayer, FoundLayers
 from convserve.layers import *  # noqa: F403  # every kind of layer, also those to come
 from convserve.networks import Network
-from convserve.plans import (
-    CallRecord,
-    Device,
-    LayerPlan,
-    Limits,
-    ModelInfo,
-    Plan,
-    ReceptiveField,
-    ServerInfo,
-    StepRecord,
-)
+from convserve.plans import LayerPlan, Plan, ReceptiveField
+from convserve.runs import CallRecord, StepRecord
+from convserve.servers import Device, Limits, ModelInfo, ServerInfo
 from convserve.tensors import TensorSpec
+from convserve.tilings import Tile, TileAxis, TilePlan, TileTrack
 
 from convserve_client._client import AsyncClient, AsyncModel, Client, Model
 from convserve_client._config import TLS
@@ -121,6 +114,10 @@ __all__ = [
     "StepRecord",
     "TensorMissingError",
     "TensorSpec",
+    "Tile",
+    "TileAxis",
+    "TilePlan",
+    "TileTrack",
     "TooLargeError",
     "TorchNetwork",
     "UnauthenticatedError",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
@@ -14,7 +14,8 @@ from convserve.errors import ByteCountError, InternalError
 from convserve.inline import InlineResponse, inline_request
 from convserve.networks import Network
 from convserve.operations import Operation
-from convserve.plans import Device, ModelInfo, Plan, RunOptions, ServerInfo
+from convserve.runs import RunOptions
+from convserve.servers import Device, ModelInfo, ServerInfo
 from convserve.services import METHODS, Method, Outgoing
 from convserve.tensors import (
     Array,
@@ -276,45 +277,6 @@ def list_devices() -> Ask[tuple[Device, ...]]:
         planning_pb2.ListDevicesRequest(),
         lambda answer: tuple(from_message(device, Device) for device in answer.devices),
     )
-
-
-@frozen(kw_only=True)
-class PlanWishes:
-    """What a plan shall have in it: fields of PlanRequest."""
-
-    explain: bool
-    kernels: bool
-    max_batch: bool
-    training: bool
-    optimizer: str
-
-
-def plan(
-    network: Network, inputs: tuple[TensorSpec, ...], options: RunOptions, wishes: PlanWishes
-) -> Ask[Plan]:
-    """Plan."""
-    request = to_message(wishes, to_message(options, planning_pb2.PlanRequest()))
-    request.network.CopyFrom(network_to_message(network))
-    request.inputs.extend(map(spec_to_message, inputs))
-    return Ask("Plan", request, lambda answer: from_message(answer.plan, Plan))
-
-
-def import_network(
-    data: memoryview, form: str, shapes: Iterable[tuple[str, Shape]], keep: bool
-) -> Ask[planning_pb2.ImportNetworkResponse]:
-    """ImportNetwork: the header, then the file in chunks."""
-
-    def requests() -> Iterator[Outgoing]:
-        header = planning_pb2.ImportNetworkHeader(
-            format=f"MODEL_FORMAT_{form.upper()}",
-            byte_count=len(data),
-            inputs=[planning_pb2.InputShape(name=n, shape=shape) for n, shape in shapes],
-            without_weights=not keep,
-        )
-        yield planning_pb2.ImportNetworkRequest(header=header)
-        yield from chunk_messages([data])
-
-    return Ask("ImportNetwork", requests(), lambda answer: answer)
 
 
 def _spec_messages(tensors: Mapping[str, Array]) -> list[Any]:

@@ -11,9 +11,9 @@ from inspect import Parameter, signature
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
 
-from convserve.plans import CallRecord
+from convserve.runs import CallRecord
 
-from convserve_client import _explain, _imported, _networks, _operations, _signals
+from convserve_client import _explain, _imported, _models, _networks, _operations, _signals, _tiles
 from convserve_client._endpoint import Endpoint
 from convserve_client._flows import Flow
 from convserve_client._local import LocalServer
@@ -27,7 +27,7 @@ from convserve_client._transport import AsyncTransport, Transport
 P = ParamSpec("P")
 T = TypeVar("T")
 M = TypeVar("M", bound=Callable[..., Any])
-Loaded: TypeAlias = _networks.Resident | _networks.Served
+Loaded: TypeAlias = _models.Resident | _models.Served
 
 
 def _blocking(
@@ -117,10 +117,11 @@ class Client:
     plan = _blocking(_networks.plan)
     explain = _blocking(_explain.explain)
     find_layers = _blocking(_explain.find_layers)
+    tiles = _blocking(_tiles.tiles)
     run = _blocking(_networks.run)
-    load = _blocking_load(_networks.load)
-    model = _blocking_load(_networks.model)
-    models = _blocking(_networks.models)
+    load = _blocking_load(_models.load)
+    model = _blocking_load(_models.model)
+    models = _blocking(_models.models)
     info = _blocking(_networks.info)
     devices = _blocking(_networks.devices)
 
@@ -185,10 +186,11 @@ class AsyncClient:
     plan = _awaiting(_networks.plan)
     explain = _awaiting(_explain.explain)
     find_layers = _awaiting(_explain.find_layers)
+    tiles = _awaiting(_tiles.tiles)
     run = _awaiting(_networks.run)
-    load = _awaiting_load(_networks.load)
-    model = _awaiting_load(_networks.model)
-    models = _awaiting(_networks.models)
+    load = _awaiting_load(_models.load)
+    model = _awaiting_load(_models.model)
+    models = _awaiting(_models.models)
     info = _awaiting(_networks.info)
     devices = _awaiting(_networks.devices)
 

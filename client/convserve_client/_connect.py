@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convserve.plans import RunOptions
+from convserve.runs import RunOptions
 
 from convserve_client._checks import check_count, check_integer, check_seconds
 from convserve_client._client import AsyncClient, Client

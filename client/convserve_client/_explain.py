@@ -18,7 +18,7 @@ from convserve_client._calls import Ask
 from convserve_client._checks import check_count, check_flag, check_text
 from convserve_client._flows import Flow
 from convserve_client._session import Session
-from convserve_client._shapes import ShapeLike, as_spec
+from convserve_client._shapes import ShapeLike, as_spec, by_name
 
 
 def explain(
@@ -45,10 +45,12 @@ def explain(
     A layer that is impossible, or misses that size, is explained too, with the nearest changes that
     help: `print` shows them. Raises InvalidArgumentError for what cannot be read.
     """
-    shapes = input_shape if isinstance(input_shape, Mapping) else {"": input_shape}
     request = messages.ExplainLayerRequest(
         dialect=check_text(dialect or "", "dialect"),
-        inputs=[spec_to_message(as_spec(name, shape, dtype)) for name, shape in shapes.items()],
+        inputs=[
+            spec_to_message(as_spec(name, shape, dtype))
+            for name, shape in by_name(input_shape).items()
+        ],
         compare=check_flag(compare, "compare"),
         wanted_size=() if want is None else _sizes("want", want),
         device=check_text(device or "", "device"),

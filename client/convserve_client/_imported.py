@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from attrs import field, frozen
+from convserve.chunks import chunk_messages
 from convserve.codec import network_from_message
 from convserve.errors import FailedPreconditionError, InvalidArgumentError, TooLargeError
 from convserve.networks import Network
+from convserve.services import Outgoing
 from convserve.tensors import Array, Shape, TensorSpec, dtype_of, spec_from_message
+from convserve.v1 import planning_service_pb2 as messages
 
-from convserve_client import _calls
+from convserve_client._calls import Ask
 from convserve_client._checks import check_flag, check_text
 from convserve_client._digests import Digest, Digests
 from convserve_client._flows import Flow
@@ -27,10 +30,10 @@ from convserve_client._retries import Effort
 from convserve_client._session import Session
 from convserve_client._shapes import Shapes, as_shapes
 
-ENDINGS = {".onnx": "onnx", ".prototxt": "caffe", ".cfg": "darknet"}  # of any other, see inside
+ENDINGS = {".onnx": "onnx", ".prototxt": "caffe", ".cfg": "darknet"}  # any other is JSON
 FORMATS = ("onnx", "keras", "caffe", "darknet")
 MAX_FILE_BYTES = 2**31 - 1
-MAX_JSON_BYTES = 16 << 20
+MAX_TEXT_BYTES = 16 << 20
 
 
 @frozen
@@ -141,13 +144,13 @@ def read_network(
 
 def read_file(file: ModelFile, effort: Effort, *, keep: bool = True) -> Flow[ImportedNetwork]:
     """The network of a file, by the server unless it is convserve's own."""
-    data = _read(file.path)
     form = file.format or ENDINGS.get(file.path.suffix.lower(), "")
+    data = _read(file.path, MAX_FILE_BYTES if form == "onnx" else MAX_TEXT_BYTES)
     if not form:
         own = _own_network(file.path, data)
         if own is not None:
             return ImportedNetwork(own.layers, own.inputs, own.outputs, file=file)
-    call = partial(_calls.import_network, memoryview(data), form or "keras", file.shapes, keep)
+    call = partial(_import_network, memoryview(data), form or "keras", file.shapes, keep)
     answer = yield from effort.attempt(call)
     network = network_from_message(answer.network)
     weights = [ImportedWeight(spec_from_message(w.spec), w.sha256) for w in answer.weights]
@@ -162,36 +165,53 @@ def read_file(file: ModelFile, effort: Effort, *, keep: bool = True) -> Flow[Imp
     )
 
 
-def _read(path: Path) -> bytes:
-    """The file's bytes. Raises InvalidArgumentError, TooLargeError."""
+def _import_network(
+    data: memoryview, form: str, shapes: Iterable[tuple[str, Shape]], keep: bool
+) -> Ask[messages.ImportNetworkResponse]:
+    """ImportNetwork: the header, then the file in chunks."""
+
+    def requests() -> Iterator[Outgoing]:
+        header = messages.ImportNetworkHeader(
+            format=f"MODEL_FORMAT_{form.upper()}",
+            byte_count=len(data),
+            inputs=[messages.InputShape(name=n, shape=shape) for n, shape in shapes],
+            without_weights=not keep,
+        )
+        yield messages.ImportNetworkRequest(header=header)
+        yield from chunk_messages([data])
+
+    return Ask("ImportNetwork", requests(), lambda answer: answer)
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """The file's bytes, at most so many. Raises InvalidArgumentError, TooLargeError."""
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > MAX_FILE_BYTES:
-                raise TooLargeError(
-                    f"{size} bytes are above the limit of {MAX_FILE_BYTES}",
-                    field=str(path),
-                    metadata={"value": size, "limit": MAX_FILE_BYTES},
-                )
-            return file.read(MAX_FILE_BYTES)
+            size = os.fstat(file.fileno()).st_size  # 0 for what is no plain file
+            data = file.read(limit + 1) if size <= limit else b""
     except OSError as error:
         reason = error.strerror or str(error)
         raise InvalidArgumentError(f"cannot read it: {reason}", field=str(path)) from error
+    if max(size, len(data)) > limit:
+        text = "" if limit == MAX_FILE_BYTES else " for text; files of ONNX end in .onnx"
+        raise TooLargeError(
+            f"it has more bytes than the limit of {limit}{text}",
+            field=str(path),
+            metadata={"value": max(size, len(data)), "limit": limit},
+        )
+    return data
 
 
 def _own_network(path: Path, data: bytes) -> Network | None:
     """The network of convserve's own JSON; None for Keras's."""
-    if len(data) > MAX_JSON_BYTES:
-        raise TooLargeError(
-            f"{len(data)} bytes of JSON are above the limit of {MAX_JSON_BYTES}",
-            field=str(path),
-            metadata={"value": len(data), "limit": MAX_JSON_BYTES},
-        )
     try:
         document = json.loads(data)
     except RecursionError:
         raise InvalidArgumentError("it is nested too deeply", field=str(path)) from None
     except ValueError as error:  # bytes that are no text, or text that is no JSON
-        raise InvalidArgumentError(f"it is not JSON: {error}", field=str(path)) from error
+        raise InvalidArgumentError(
+            f"it is not JSON: {error}; files of other formats end in {', '.join(ENDINGS)}",
+            field=str(path),
+        ) from error
     is_keras = isinstance(document, dict) and "class_name" in document
     return None if is_keras else Network.from_dict(document)

@@ -1,33 +1,27 @@
-"""Networks, models and the server itself: plan, run, load, info. Flows without I/O."""
+"""Networks, and the server itself: plan, run, info. Flows without I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
 
-from convserve.errors import (
-    FailedPreconditionError,
-    InvalidNetworkError,
-    ModelNotFoundError,
-    UnavailableError,
-)
+from convserve.codec import from_message, network_to_message, to_message
+from convserve.errors import InvalidNetworkError
 from convserve.layers import Layer
 from convserve.networks import Network
-from convserve.plans import Device, ModelInfo, Plan, RunOptions, ServerInfo
-from convserve.tensors import (
-    Array,
-    TensorSpec,
-)
+from convserve.plans import Plan
+from convserve.servers import Device, ServerInfo
+from convserve.tensors import Array, TensorSpec, spec_to_message
+from convserve.v1 import planning_service_pb2 as messages
 
 from convserve_client import _calls
+from convserve_client._calls import Ask
 from convserve_client._checks import check_flag, check_text
-from convserve_client._digests import Digests, hash_tensors, is_worth_it, send_missing
+from convserve_client._digests import Digests, is_worth_it
 from convserve_client._flows import Flow
 from convserve_client._imported import ImportedNetwork, KeptWeights
 from convserve_client._results import Out
-from convserve_client._retries import Effort
 from convserve_client._run import ArrayLike, Inputs, as_inputs, as_weights, run_options, run_work
 from convserve_client._session import Session
 from convserve_client._shapes import DTYPE, Shapes, as_specs
@@ -71,16 +65,17 @@ def plan(
     """
     graph = as_network(network)
     options = run_options(session, device, precision, layout)
-    inputs = as_specs(input_shape, dtype, _own_specs(graph), options.layout)
-    wishes = _calls.PlanWishes(
+    inputs = input_specs(graph, input_shape, dtype, options.layout)
+    request = messages.PlanRequest(
+        network=network_to_message(graph),
+        inputs=map(spec_to_message, inputs),
         explain=check_flag(explain, "explain"),
         kernels=check_flag(kernels, "kernels"),
         max_batch=check_flag(max_batch, "max_batch"),
         training=check_flag(training, "training"),
         optimizer=check_text(optimizer, "optimizer") if training else "",
     )
-    call = partial(_calls.plan, graph, inputs, options, wishes)
-    return session.begin(timeout).attempt(call)
+    return session.begin(timeout).attempt(partial(_plan, to_message(options, request)))
 
 
 def run(
@@ -106,9 +101,8 @@ def run(
     Large weights that come with the same network again and again are sent once.
     """
     graph = as_network(network)
-    kept = _kept(graph, weights)
-    given = kept.arrays if kept else _given_or_own(graph, weights)
-    inputs, parameters = as_inputs(graph.inputs, x), as_weights(given)
+    parameters, kept = weights_of(graph, weights)
+    inputs = as_inputs(graph.inputs, x)
     if inputs.keys() & parameters.keys():
         names = ", ".join(sorted(inputs.keys() & parameters.keys()))
         raise InvalidNetworkError(f"{names} cannot be input and weight at once", field="weights")
@@ -132,58 +126,6 @@ def run(
     )
 
 
-def load(
-    session: Session,
-    network: NetworkLike,
-    weights: Mapping[str, ArrayLike] | None = None,
-    *,
-    device: str | None = None,
-    precision: str = "strict",
-    layout: str = "channels_first",
-    batch_invariant: bool = False,
-    timeout: float | None = None,
-) -> Flow[Resident]:
-    """Make a network resident on the server with its weights, so that calls send only inputs.
-
-    Returns the model: call it as often as you like, then close it. Arguments and errors are those
-    of `run`. Weights that the server has already, from anybody, are not sent. The arrays of
-    `weights` are kept, not copied, and are sent again should the server lose them: do not change
-    them.
-    """
-    options = run_options(session, device, precision, layout, batch_invariant)
-    graph = as_network(network)
-    kept = _kept(graph, weights)
-    given = kept.arrays if kept else _given_or_own(graph, weights)
-    resident = Resident(session, graph, as_weights(given), options, kept)
-    yield from resident.load(session.begin(timeout))
-    return resident
-
-
-def model(session: Session, model_id: str, *, timeout: float | None = None) -> Flow[Served]:
-    """The model of an id that is resident already, such as one loaded at the server's start.
-
-    Call it as you call one of `load`; closing it leaves it on the server. Raises
-    ModelNotFoundError.
-    """
-    check_text(model_id, "model_id")
-    for found in (yield from models(session, timeout=timeout)):
-        if found.id == model_id:
-            return Served(session, found)
-    raise ModelNotFoundError(f"the server has no model {model_id!r}; load it", field="model_id")
-
-
-def models(session: Session, *, timeout: float | None = None) -> Flow[tuple[ModelInfo, ...]]:
-    """The models resident on the server, oldest first, whoever loaded them."""
-    effort = session.begin(timeout)
-    found: tuple[ModelInfo, ...] = ()
-    token = ""
-    while True:
-        page, token = yield from effort.attempt(partial(_calls.list_models, token))
-        found += page
-        if not token:
-            return found
-
-
 def info(session: Session, *, timeout: float | None = None) -> Flow[ServerInfo]:
     """The server's version, engines, devices and limits."""
     return session.begin(timeout).attempt(_calls.server_info)
@@ -194,89 +136,6 @@ def devices(session: Session, *, timeout: float | None = None) -> Flow[tuple[Dev
     return session.begin(timeout).attempt(_calls.list_devices)
 
 
-class Resident:
-    """A network resident on a server: what a model knows, without any I/O."""
-
-    def __init__(
-        self,
-        session: Session,
-        network: Network,
-        weights: Mapping[str, Array],
-        options: RunOptions,
-        kept: KeptWeights | None = None,
-    ) -> None:
-        self.id = ""
-        self.closed = False
-        self._session = session
-        self._network = network
-        self._weights = weights
-        self._options = options
-        self._loading = session.make_lock()
-        self._kept = kept
-        self._digests: Digests | None = kept.digests(0) if kept else None
-
-    def load(self, effort: Effort) -> Flow[None]:
-        """Load it; `id` is the server's from now on."""
-        if self._digests is None:
-            self._digests = yield from hash_tensors(self._weights, self._weights)
-        load = partial(_calls.load_model, self._network, self._weights, self._options)
-        answer = yield from send_missing(
-            self._digests,
-            lambda digests: effort.attempt(partial(load, digests)),
-            partial(self._kept.restore, effort) if self._kept else None,
-        )
-        self.id = answer.id
-
-    def run(self, x: Inputs, timeout: float | None, out: Out) -> Flow[Any]:
-        """Run it on `x`; a server that lost it is given it again, once."""
-        if self.closed:
-            raise FailedPreconditionError(f"the model {self.id} is closed: load it again")
-        inputs, used = as_inputs(self._network.inputs, x), self.id
-        effort = self._session.begin(timeout)
-        try:
-            return (yield from self._run(inputs, effort, out))
-        except ModelNotFoundError:
-            yield from effort.alone(self._loading, self._reload(used, effort))
-        return (yield from self._run(inputs, effort, out))
-
-    def close(self) -> Flow[None]:
-        """Unload it. A second time, or with the server gone, there is nothing to do."""
-        if self.closed:
-            return
-        self.closed = True
-        call = partial(_calls.unload_model, self.id)
-        # It may not be there any more, or this client be closed and unable to say.
-        with suppress(ModelNotFoundError, UnavailableError, FailedPreconditionError):
-            yield from self._session.begin(None).attempt(call)
-
-    def _run(self, inputs: Mapping[str, Array], effort: Effort, out: Out) -> Flow[Any]:
-        return run_work(self._session, self.id, inputs, self._options, effort=effort, out=out)
-
-    def _reload(self, lost: str, effort: Effort) -> Flow[None]:
-        if self.id == lost:  # else another caller was here first
-            yield from self.load(effort)
-
-
-class Served:
-    """A model that is on the server whatever this client does: what is known of it."""
-
-    def __init__(self, session: Session, info: ModelInfo) -> None:
-        self.id = info.id
-        self._session = session
-        self._inputs = info.inputs
-
-    def run(self, x: Inputs, timeout: float | None, out: Out) -> Flow[Any]:
-        """Run it on `x`. Raises ModelNotFoundError if it has gone."""
-        options = run_options(self._session, None)
-        effort = self._session.begin(timeout)
-        inputs = as_inputs(self._inputs, x)
-        return run_work(self._session, self.id, inputs, options, effort=effort, out=out)
-
-    def close(self) -> Flow[None]:
-        """Leave it where it is."""
-        yield from ()
-
-
 def as_network(value: NetworkLike) -> Network:
     """A network of a network, a layer, or a list of layers."""
     if isinstance(value, Network):
@@ -284,21 +143,27 @@ def as_network(value: NetworkLike) -> Network:
     return Network([value] if isinstance(value, Layer) else value)
 
 
-def _kept(network: Network, weights: Mapping[str, ArrayLike] | None) -> KeptWeights | None:
-    """The weights of an imported network, if it has some and the call gives none."""
-    if weights is not None or not isinstance(network, ImportedNetwork) or not network.weights:
-        return None
-    return KeptWeights(network)
-
-
-def _own_specs(network: Network) -> tuple[TensorSpec, ...]:
-    return network.input_specs if isinstance(network, ImportedNetwork | TorchNetwork) else ()
-
-
-def _given_or_own(
+def weights_of(
     network: Network, weights: Mapping[str, ArrayLike] | None
-) -> Mapping[str, ArrayLike] | None:
-    """The weights of a call; those that came with a torch module if the call gives none."""
+) -> tuple[dict[str, Array], KeptWeights | None]:
+    """The weights of a call, or the network's own if it gives none.
+
+    The second is there where the server keeps them: the arrays then have shapes but no values.
+    """
     if weights is None and isinstance(network, TorchNetwork):
-        return network.weights
-    return weights
+        weights = network.weights
+    if weights is None and isinstance(network, ImportedNetwork) and network.weights:
+        kept = KeptWeights(network)
+        return kept.arrays, kept
+    return as_weights(weights), None
+
+
+def input_specs(network: Network, given: Shapes, dtype: Any, layout: str) -> tuple[TensorSpec, ...]:
+    """The specs of a network's inputs: `as_specs` of what it tells by itself, if anything."""
+    own = network.input_specs if isinstance(network, ImportedNetwork | TorchNetwork) else ()
+    source = str(network.path) if isinstance(network, ImportedNetwork) else "the network"
+    return as_specs(given, dtype, own, layout, source)
+
+
+def _plan(request: messages.PlanRequest) -> Ask[Plan]:
+    return Ask("Plan", request, lambda answer: from_message(answer.plan, Plan))

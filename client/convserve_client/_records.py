@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve, fields
 from convserve.codec import from_message
 from convserve.errors import InternalError
-from convserve.plans import CallRecord
+from convserve.runs import CallRecord
 from convserve.v1 import compute_service_pb2 as compute_pb2
 from google.protobuf.message import DecodeError
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from attrs import evolve, frozen
 from convserve.errors import DTypeError, InvalidArgumentError, ShapeError, error_at
-from convserve.plans import CallRecord
+from convserve.runs import CallRecord
 from convserve.tensors import Array, TensorSpec, dtype_name, empty
 
 Out: TypeAlias = Array | Mapping[str, Array] | None

@@ -10,7 +10,7 @@ import numpy as np
 from convserve.errors import DTypeError, InlineTooLargeError, InvalidArgumentError, error_at
 from convserve.networks import Network
 from convserve.operations import Operation
-from convserve.plans import RunOptions
+from convserve.runs import RunOptions
 from convserve.tensors import Array, as_array, dtype_name
 
 from convserve_client import _calls

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from attrs import field, frozen
-from convserve.plans import CallRecord
+from convserve.runs import CallRecord
 
 from convserve_client._checks import check_seconds
 from convserve_client._digests import Repeats

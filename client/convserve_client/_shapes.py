@@ -26,46 +26,51 @@ DTYPE = "float32"  # of an input whose network tells none
 
 
 def as_specs(
-    given: Shapes, dtype: Any, own: Sequence[TensorSpec], layout: str
+    given: Shapes, dtype: Any, own: Sequence[TensorSpec], layout: str, source: str = "the network"
 ) -> tuple[TensorSpec, ...]:
     """The specs of a network's inputs: of the given shapes, or the network's own, if it has any.
 
     `dtype` is theirs, but for DTYPE where the network tells another. Own shapes are channels first;
-    the result has the `layout`. Raises InvalidArgumentError, ShapeError, DTypeError.
+    the result has the `layout`. Errors name the `source` of the own ones.
+
+    Raises InvalidArgumentError, ShapeError, DTypeError.
     """
+    wanted = _as_dtype_name(dtype)
+    is_default = isinstance(dtype, str) and dtype == DTYPE
+    told = {spec.name: spec.dtype for spec in own} if is_default else {}
     if given is None:
-        return tuple(_own_spec(spec, layout) for spec in _known(own))
-    shapes = given if isinstance(given, Mapping) else {"": given}
-    told = {spec.name: spec.dtype for spec in own}
-    if len(own) == 1:
+        specs = (_own_spec(spec, layout) for spec in _known(own, source))
+        return tuple(evolve(spec, dtype=told.get(spec.name, wanted)) for spec in specs)
+    if len(told) == 1:
         told[""] = own[0].dtype
-    is_told = isinstance(dtype, str) and dtype == DTYPE
     return tuple(
-        as_spec(name, shape, told.get(name, dtype) if is_told else dtype)
-        for name, shape in shapes.items()
+        as_spec(name, shape, told.get(name, wanted)) for name, shape in by_name(given).items()
     )
 
 
+def by_name(given: ShapeLike | Mapping[str, ShapeLike], only: str = "") -> Mapping[str, ShapeLike]:
+    """Shapes by name; a shape alone is that of the input called `only`."""
+    return given if isinstance(given, Mapping) else {only: given}
+
+
 def as_shapes(given: Shapes) -> dict[str, Shape]:
-    """Shapes by name; the name is empty where there is one shape. None is no shape."""
-    if given is None:
-        return {}
-    shapes = given if isinstance(given, Mapping) else {"": given}
+    """`by_name`, checked. None is no shape."""
+    shapes = {} if given is None else by_name(given)
     return {name: as_spec(name, shape, DTYPE).shape for name, shape in shapes.items()}
 
 
-def _known(own: Sequence[TensorSpec]) -> Sequence[TensorSpec]:
+def _known(own: Sequence[TensorSpec], source: str) -> Sequence[TensorSpec]:
     if not own:
         raise InvalidArgumentError(
-            "the network does not tell the shapes of its inputs; give them, such as "
+            f"{source} does not tell the shapes of its inputs; give them, such as "
             "(1, 3, 224, 224) or ('N', 3, 224, 224)",
             field="input_shape",
         )
     for spec in own:
         if not spec.shape or not all(spec.shape):
             raise ShapeError(
-                f"the file leaves sizes of {spec.name!r} open: {spec.shape}, where 0 is unknown; "
-                "give them",
+                f"{source} leaves sizes of {spec.name!r} open: {spec.shape}, where 0 is "
+                "unknown; give them",
                 field="input_shape",
                 metadata={"value": spec.shape},
             )
@@ -79,12 +84,14 @@ def _own_spec(spec: TensorSpec, layout: str) -> TensorSpec:
     return evolve(spec, shape=(batch, *spatial, channels))
 
 
-def as_spec(name: str, shape: ShapeLike, dtype: Any) -> TensorSpec:
-    """The spec of one input. Raises ShapeError, DTypeError and InvalidArgumentError."""
-    with error_at(f"input_shape[{name!r}]" if name else "input_shape"):
-        sizes = _as_shape(shape)
-    spec = TensorSpec(check_text(name, "input_shape"), _as_dtype_name(dtype), sizes)
-    with error_at("input_shape"):
+def as_spec(name: str, shape: ShapeLike, dtype: Any, argument: str = "input_shape") -> TensorSpec:
+    """The spec of one input. Raises ShapeError, DTypeError and InvalidArgumentError.
+
+    The errors name the `argument` that the shape was given as.
+    """
+    dtype = _as_dtype_name(dtype)
+    with error_at(f"{argument}[{name!r}]" if name else argument):
+        spec = TensorSpec(check_text(name, "name"), dtype, _as_shape(shape))
         spec.check()
     return spec
 

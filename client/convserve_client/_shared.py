@@ -27,7 +27,7 @@ from convserve.errors import (
     WorkerDiedError,
 )
 from convserve.inline import InlineResponse, inline_request
-from convserve.plans import ServerInfo
+from convserve.servers import ServerInfo
 from convserve.services import Outgoing
 from convserve.tensors import Array, TensorSpec, aligned, spec_of, wire_bytes
 from convserve.v1 import compute_service_pb2 as pb2

@@ -9,49 +9,53 @@ have a form of their own in Python; `_CONVERTERS` below is the list of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import cache, partial
+from functools import cache, lru_cache, partial
+from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 
 import attrs
 from google.protobuf.message import Message
 
-from convserve import explanations, plans
+from convserve import explanations, plans, runs, servers, tilings
 from convserve.errors import InvalidArgumentError, InvalidLayerError, error_at
 from convserve.layers import KINDS, Layer, kind_of
-from convserve.layers.fields import Padding
+from convserve.layers.fields import Padding, settle
 from convserve.networks import Network
 from convserve.operations import OPERATIONS, Operation, operation_kind
-from convserve.tensors import spec_from_message, spec_to_message
+from convserve.tensors import spec_from_message, spec_to_fields
 from convserve.v1 import layer_pb2, operation_pb2, plan_pb2
 
 # Descriptors are `Any`: protobuf's two implementations give them unrelated types.
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
-Write: TypeAlias = Callable[[Any, Any], object]  # (message, value) -> the message has it
+Write: TypeAlias = Callable[[Any], Any]  # value -> what a message's constructor takes
 Read: TypeAlias = Callable[[Any], Any]
 IsGiven: TypeAlias = Callable[[Any, Any], bool]  # (message, field's value) -> whether it was sent
+Writer: TypeAlias = tuple[str, bool, Write | None]  # name, whether empty values are sent, how
 Reader: TypeAlias = tuple[str, IsGiven, Read]
 
 # Messages that are plain attrs classes on the Python side.
 _CLASSES: dict[str, type[Any]] = {
-    "ReceptiveField": plans.ReceptiveField,
     "LayerPlan": plans.LayerPlan,
     "Plan": plans.Plan,
-    "StepRecord": plans.StepRecord,
-    "CallRecord": plans.CallRecord,
-    "Device": plans.Device,
-    "Figure": plans.Figure,
+    "StepRecord": runs.StepRecord,
+    "CallRecord": runs.CallRecord,
+    "Device": servers.Device,
+    "Figure": servers.Figure,
     "Count": plans.Count,
     "TimeEstimate": plans.TimeEstimate,
     "Quantization": plans.Quantization,
     "Kernel": plans.Kernel,
     "MemoryMoment": plans.MemoryMoment,
     "Fit": plans.Fit,
-    "Limits": plans.Limits,
-    "Model": plans.ModelInfo,
-    "RunOptions": plans.RunOptions,
+    "Limits": servers.Limits,
+    "Model": servers.ModelInfo,
+    "RunOptions": runs.RunOptions,
+    "TilePlan": tilings.TilePlan,
+    "TileAxis": tilings.TileAxis,
+    "TileTrack": tilings.TileTrack,
     "Change": explanations.Change,
     "Rendering": explanations.Rendering,
     "FoundLayer": explanations.FoundLayer,
@@ -60,11 +64,23 @@ _CLASSES: dict[str, type[Any]] = {
 
 def to_message(value: Any, message: M) -> M:
     """Fill `message` from the attributes of `value`, and return it."""
-    for name, is_empty_sent, write in _writers(message.DESCRIPTOR):
-        item = getattr(value, name, None)
-        if item or (is_empty_sent and item is not None and item != ()):
-            write(message, item)
+    fields = to_fields(value, message.DESCRIPTOR)
+    if fields:
+        message.MergeFrom(type(message)(**fields))
     return message
+
+
+def to_fields(value: Any, descriptor: Any) -> dict[str, Any]:
+    """What the constructor of such a message takes, from the attributes of `value`.
+
+    Parts of messages are such dicts too: one call then makes the whole message.
+    """
+    fields = {}
+    read, writers = _writers(descriptor, type(value))  # type: ignore[arg-type]
+    for (name, is_empty_sent, write), item in zip(writers, read(value), strict=True):
+        if item or (is_empty_sent and item is not None and item != ()):
+            fields[name] = write(item) if write else item
+    return fields
 
 
 def from_message(message: Message, cls: type[T], **values: Any) -> T:
@@ -86,11 +102,7 @@ def from_message(message: Message, cls: type[T], **values: Any) -> T:
 
 def layer_to_message(layer: Layer) -> layer_pb2.Layer:
     """A layer of any kind."""
-    message = layer_pb2.Layer(name=layer.name or "", inputs=layer.inputs or ())
-    kind = getattr(message, kind_of(layer))
-    kind.SetInParent()  # a kind without fields must still be chosen
-    to_message(layer, kind)
-    return message
+    return layer_pb2.Layer(**_layer_to_fields(layer))
 
 
 def layer_from_message(message: layer_pb2.Layer) -> Layer:
@@ -119,19 +131,32 @@ def network_to_message(network: Network) -> layer_pb2.Network:
 def network_from_message(message: layer_pb2.Network) -> Network:
     """The checked network of a message. Raises InvalidLayerError or InvalidNetworkError."""
     layers = []
+    models: dict[tuple[str, bytes], Layer] = {}
     for index, layer in enumerate(message.layers):
         with error_at(f"layers[{index}]"):
-            layers.append(layer_from_message(layer))
+            layers.append(_layer_like(models, layer))
     return Network(layers, tuple(message.inputs) or ("input",), tuple(message.outputs))
+
+
+def _layer_like(models: dict[tuple[str, bytes], Layer], message: layer_pb2.Layer) -> Layer:
+    """The layer of a message, after one of `models` if it differs in name and inputs alone.
+
+    Most layers of a network do, and their other fields need not be checked again.
+    """
+    kind = message.WhichOneof("kind") or ""
+    key = kind, getattr(message, kind).SerializeToString() if kind else b""
+    if key not in models:
+        models[key] = layer_from_message(message)
+        return models[key]
+    own = Layer(name=message.name or None, inputs=tuple(message.inputs) or None)
+    return settle(models[key], name=own.name, inputs=own.inputs)
 
 
 def operation_to_message(operation: Operation) -> operation_pb2.Operation:
     """An operation of any kind."""
-    message = operation_pb2.Operation()
-    kind = getattr(message, operation_kind(operation))
-    kind.SetInParent()
-    to_message(operation, kind)
-    return message
+    kind = operation_kind(operation)
+    descriptor = _kind_descriptor(operation_pb2.Operation.DESCRIPTOR, kind)
+    return operation_pb2.Operation(**{kind: to_fields(operation, descriptor)})
 
 
 def operation_from_message(message: operation_pb2.Operation) -> Operation:
@@ -143,10 +168,16 @@ def operation_from_message(message: operation_pb2.Operation) -> Operation:
         return from_message(getattr(message, kind), OPERATIONS[kind])
 
 
-def _padding_to_message(value: Padding) -> layer_pb2.Padding:
+def _layer_to_fields(layer: Layer) -> dict[str, Any]:
+    kind = kind_of(layer)
+    own = to_fields(layer, _kind_descriptor(layer_pb2.Layer.DESCRIPTOR, kind))
+    return {"name": layer.name or "", "inputs": layer.inputs or (), kind: own}
+
+
+def _padding_to_fields(value: Padding) -> dict[str, Any]:
     if isinstance(value, str):
-        return layer_pb2.Padding(mode=f"PADDING_MODE_{value.upper()}")
-    return layer_pb2.Padding(low=[low for low, _ in value], high=[high for _, high in value])
+        return {"mode": f"PADDING_MODE_{value.upper()}"}
+    return {"low": [low for low, _ in value], "high": [high for _, high in value]}
 
 
 def _padding_from_message(message: layer_pb2.Padding) -> Padding:
@@ -160,65 +191,69 @@ def _padding_from_message(message: layer_pb2.Padding) -> Padding:
     return tuple(zip(message.low, message.high, strict=True)) or ((0, 0),)
 
 
-def _ratio_to_message(value: Fraction | int) -> plan_pb2.Ratio:
-    return plan_pb2.Ratio(numerator=value.numerator, denominator=value.denominator)
+def _ratio_to_fields(value: Fraction | int) -> dict[str, Any]:
+    return {"numerator": value.numerator, "denominator": value.denominator}
 
 
 def _ratio_from_message(message: plan_pb2.Ratio) -> Fraction:
     return Fraction(message.numerator, message.denominator or 1)
 
 
+@lru_cache(maxsize=1024)  # most layers see what the one before them sees
+def _field_to_message(value: plans.ReceptiveField) -> plan_pb2.ReceptiveField:
+    return plan_pb2.ReceptiveField(**to_fields(value, plan_pb2.ReceptiveField.DESCRIPTOR))
+
+
 # Messages whose Python form is not an attrs class of the same fields: (to, from).
-_CONVERTERS: dict[str, tuple[Callable[[Any], Message], Callable[[Any], Any]]] = {
-    "Padding": (_padding_to_message, _padding_from_message),
-    "Ratio": (_ratio_to_message, _ratio_from_message),
-    "TensorSpec": (spec_to_message, spec_from_message),
-    "Layer": (layer_to_message, layer_from_message),
+_CONVERTERS: dict[str, tuple[Write, Read]] = {
+    "Padding": (_padding_to_fields, _padding_from_message),
+    "Ratio": (_ratio_to_fields, _ratio_from_message),
+    "TensorSpec": (spec_to_fields, spec_from_message),
+    "ReceptiveField": (_field_to_message, partial(from_message, cls=plans.ReceptiveField)),
+    "Layer": (_layer_to_fields, layer_from_message),
     "Network": (network_to_message, network_from_message),
     "Operation": (operation_to_message, operation_from_message),
 }
 
 
 @cache
-def _writers(descriptor: Any) -> tuple[tuple[str, bool, Write], ...]:
-    """For each field its name, whether an empty value is sent too, and what sets it.
+def _writers(descriptor: Any, cls: type[Any]) -> tuple[Read, tuple[Writer, ...]]:
+    """What reads the attributes that are fields too, all at once, and how each is written."""
+    fields = [field for field in descriptor.fields if hasattr(cls, field.name)]
+    writers = tuple((field.name, field.has_presence, _writer(field)) for field in fields)
+    return _attribute_reader([field.name for field in fields]), writers
 
-    Read off the descriptor once.
-    """
-    return tuple((field.name, field.has_presence, _writer(field)) for field in descriptor.fields)
+
+def _attribute_reader(names: Sequence[str]) -> Read:
+    """What reads such attributes of a value into a tuple."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda value: tuple(getattr(value, name) for name in names)
 
 
-def _writer(field: Any) -> Write:
-    name = field.name
+def _writer(field: Any) -> Write | None:
+    """What makes of a value what the message's constructor takes; None: it does already."""
     if field.message_type is not None:
-        return _message_writer(field)
-    if field.is_repeated:
-        return lambda message, items: getattr(message, name).extend(items)
-    if field.enum_type is not None:
-        return lambda message, item: setattr(message, name, _enum_number(field, item))
-    return lambda message, item: setattr(message, name, item)
+        write = _message_writer(field.message_type)
+        return partial(_write_all, write) if field.is_repeated else write
+    if field.enum_type is not None and not field.is_repeated:
+        return partial(_enum_number, field)
+    return None
 
 
-def _message_writer(field: Any) -> Write:
-    name, (convert, _) = field.name, _CONVERTERS.get(field.message_type.name, (None, None))
+def _message_writer(descriptor: Any) -> Write:
+    if descriptor.name in _CONVERTERS:
+        return _CONVERTERS[descriptor.name][0]
+    return lambda value: to_fields(value, descriptor)
 
-    def write_all(message: Message, items: Any) -> None:
-        target = getattr(message, name)
-        if convert:
-            target.extend(map(convert, items))
-        else:
-            for each in items:
-                to_message(each, target.add())
 
-    def write(message: Message, item: Any) -> None:
-        target = getattr(message, name)
-        if convert:
-            target.CopyFrom(convert(item))
-        else:
-            target.SetInParent()
-            to_message(item, target)
+def _write_all(write: Write, items: Any) -> list[Any]:
+    return list(map(write, items))
 
-    return write_all if field.is_repeated else write
+
+@cache
+def _kind_descriptor(descriptor: Any, kind: str) -> Any:
+    return descriptor.fields_by_name[kind].message_type
 
 
 @cache
@@ -292,6 +327,7 @@ def _enum_number(field: Any, value: Any) -> int:
     return int(known.number)
 
 
+@cache  # of the known numbers only: an error is not kept
 def _enum_name(enum: Any, number: int) -> str:
     known = enum.values_by_number.get(number)
     if known is None or number == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from attrs import frozen
+from attrs import evolve, fields, frozen
 
 from convserve.plans import LayerPlan, Plan
 from convserve.tables import Column, byte_text, count_text, kind_text, shape_text, table_text
@@ -47,7 +47,7 @@ class PlanComparison:
     def is_same(self) -> bool:
         """Whether no layer and no total differs."""
         return all(each.change == "same" for each in self.layers) and not any(
-            read(self.before) != read(self.after) for _, read, _ in _TOTALS
+            row.read(self.before) != row.read(self.after) for row in _TOTALS
         )
 
     def __str__(self) -> str:
@@ -117,40 +117,71 @@ def _change(before: LayerPlan | None, after: LayerPlan | None) -> str:
         return "added"
     if after is None:
         return "removed"
-    is_same = all(read(before) == read(after) for _, read, _ in _COLUMNS)
-    return "same" if is_same and before.output == after.output else "changed"
+    return "same" if _essence(before) == _essence(after) else "changed"
 
 
-# heading, what a layer has there, and whether it is a number
-_COLUMNS: tuple[tuple[str, Callable[[LayerPlan], str], bool], ...] = (
-    ("Layer", lambda layer: layer.name, False),
-    ("Kind", kind_text, False),
-    ("Output shape", lambda layer: shape_text(layer.output.shape), False),
-    ("Parameters", lambda layer: f"{layer.parameter_count:,}", True),
-    ("MACs", lambda layer: f"{layer.mac_count:,}", True),
-    ("Memory", lambda layer: byte_text(layer.activation_bytes), True),
-    ("Workspace", lambda layer: byte_text(layer.workspace_bytes), True),
-    ("Algorithm", lambda layer: layer.algorithm, False),
+def _essence(plan: LayerPlan) -> tuple[object, ...]:
+    """What makes two layers the same. What they read is not in it: names there may have changed."""
+    layer = evolve(plan.resolved, name=None, inputs=None)
+    counts = (plan.parameter_count, plan.mac_count, plan.activation_bytes, plan.workspace_bytes)
+    return plan.name, layer, plan.output, counts, plan.engine, plan.algorithm
+
+
+@frozen
+class _Row:
+    """A line of the totals: its name, what a plan has there, and how it is written."""
+
+    name: str
+    read: Callable[[Plan], int]
+    write: Callable[[int], str]
+
+
+_TOTALS = (
+    _Row("Layers", lambda plan: len(plan.layers), str),
+    _Row("Parameters", lambda plan: plan.parameter_count, count_text),
+    _Row("MACs", lambda plan: plan.mac_count, count_text),
+    _Row("FLOPs", lambda plan: plan.flop_count, count_text),
+    _Row("Weights", lambda plan: plan.weight_bytes, byte_text),
+    _Row("Peak memory", lambda plan: plan.peak_memory_bytes, byte_text),
 )
-_SHOWN = ("Layer", "Kind", "Output shape")  # also where nothing changes there
-# name, what a plan has there, and how it is written
-_TOTALS: tuple[tuple[str, Callable[[Plan], int], Callable[[int], str]], ...] = (
-    ("Layers", lambda plan: len(plan.layers), str),
-    ("Parameters", lambda plan: plan.parameter_count, count_text),
-    ("MACs", lambda plan: plan.mac_count, count_text),
-    ("FLOPs", lambda plan: plan.flop_count, count_text),
-    ("Weights", lambda plan: plan.weight_bytes, byte_text),
-    ("Peak memory", lambda plan: plan.peak_memory_bytes, byte_text),
-)
+# heading -> what a layer has there; first those that are shown even where nothing changes there
+_ALWAYS: dict[str, Callable[[LayerPlan], str]] = {
+    "Layer": lambda layer: layer.name,
+    "Kind": kind_text,
+    "Output shape": lambda layer: shape_text(layer.output.shape),
+}
+_TEXTS: dict[str, Callable[[LayerPlan], str]] = {
+    "Type": lambda layer: layer.output.dtype,
+    "Algorithm": lambda layer: f"{layer.engine} {layer.algorithm}".rstrip(),
+}
+_NUMBERS: dict[str, Callable[[LayerPlan], str]] = {
+    "Parameters": lambda layer: f"{layer.parameter_count:,}",
+    "MACs": lambda layer: f"{layer.mac_count:,}",
+    "Memory": lambda layer: byte_text(layer.activation_bytes),
+    "Workspace": lambda layer: byte_text(layer.workspace_bytes),
+}
+# fields that the kind's text or the output's shape tell already
+_TOLD = {"name", "inputs", "kernel_size", "stride", "dilation", "groups"}
+_TOLD |= {"out_channels", "out_features"}
 
 
 def _layer_columns(differences: Sequence[LayerDifference]) -> list[Column]:
-    changes = Column("", tuple(each.change for each in differences))
-    columns = [
-        Column(heading, tuple(_both(each, read) for each in differences), is_number)
-        for heading, read, is_number in _COLUMNS
+    def columns(reads: dict[str, Callable[[LayerPlan], str]], is_number: bool) -> list[Column]:
+        return [
+            Column(heading, tuple(_both(each, read) for each in differences), is_number)
+            for heading, read in reads.items()
+        ]
+
+    others = [
+        *columns(_NUMBERS, True),
+        *columns(_TEXTS, False),
+        Column("Settings", tuple(map(_settings, differences))),
     ]
-    return [changes, *(each for each in columns if each.heading in _SHOWN or _changes(each))]
+    return [
+        Column("", tuple(each.change for each in differences)),
+        *columns(_ALWAYS, False),
+        *(each for each in others if _changes(each)),
+    ]
 
 
 def _changes(column: Column) -> bool:
@@ -163,20 +194,33 @@ def _both(difference: LayerDifference, read: Callable[[LayerPlan], str]) -> str:
     return _ARROW.join(dict.fromkeys(map(read, sides)))
 
 
+def _settings(difference: LayerDifference) -> str:
+    """The fields that differ, of those that no other column tells: `padding (1, 1) → (2, 2)`."""
+    if difference.before is None or difference.after is None:
+        return ""
+    old, new = difference.before.resolved, difference.after.resolved
+    if type(old) is not type(new):
+        return ""
+    names = (each.name for each in fields(type(old)) if each.name not in _TOLD)
+    return ", ".join(
+        f"{name} {getattr(old, name)}{_ARROW}{getattr(new, name)}"
+        for name in names
+        if getattr(old, name) != getattr(new, name)
+    )
+
+
 def _total_columns(comparison: PlanComparison) -> list[Column]:
-    sides = [
-        [read(plan) for _, read, _ in _TOTALS] for plan in (comparison.before, comparison.after)
-    ]
-    writes = [write for _, _, write in _TOTALS]
-    pairs = list(zip(*sides, strict=True))
+    before = [row.read(comparison.before) for row in _TOTALS]
+    after = [row.read(comparison.after) for row in _TOTALS]
+    pairs = list(zip(before, after, strict=True))
     return [
-        Column("", tuple(name for name, _, _ in _TOTALS)),
-        *(
-            Column(
-                heading, tuple(write(each) for write, each in zip(writes, side, strict=True)), True
-            )
-            for heading, side in zip(("before", "after"), sides, strict=True)
-        ),
+        Column("", tuple(row.name for row in _TOTALS)),
+        Column("before", _written(before), True),
+        Column("after", _written(after), True),
         Column("difference", tuple(f"{new - old:+,}" for old, new in pairs), True),
         Column("ratio", tuple(f"{new / old:.3g}" if old else "" for old, new in pairs), True),
     ]
+
+
+def _written(totals: Sequence[int]) -> tuple[str, ...]:
+    return tuple(row.write(total) for row, total in zip(_TOTALS, totals, strict=True))

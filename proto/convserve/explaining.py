@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from convserve.explanations import Explanation, FoundLayer, FoundLayers, Rendering
-from convserve.plans import Count, LayerPlan, shown_shape
-from convserve.tables import Column, table_text
+from convserve.plans import Count, LayerPlan, Plan, shown_shape
+from convserve.tables import Column, shape_text, table_text
 
-_SIGNS = {
+# outcome -> what the table says of it
+_OUTCOMES = {
     "same": "same",
     "shifted": "same shape, shifted",
     "other_values": "same shape, other values",
@@ -19,16 +20,15 @@ _SIGNS = {
 }
 
 
-def layer_text(plan: LayerPlan) -> str:
+def plan_explanation_text(plan: Plan) -> str:
+    """Every layer of a plan with its formulas; `layer_text` has other tools' counts too."""
+    return "\n\n".join("\n".join(_formula_lines(layer)) for layer in plan.layers)
+
+
+def layer_text(layer: LayerPlan) -> str:
     """A planned layer with its formulas, why its algorithm was picked, and its counts."""
-    reads = ", ".join(plan.inputs)
-    shape = ", ".join(map(str, plan.output_shape))
-    lines = [f"{plan.name} ({plan.kind}) reads {reads}, gives ({shape}) {plan.output.dtype}"]
-    lines += [f"  {line}" for line in plan.explanation]
-    if plan.algorithm_reason:
-        lines.append(f"  {plan.engine} {plan.algorithm}: {plan.algorithm_reason}")
-    lines += [f"  {line}" for line in _count_lines(plan.counts)]
-    return "\n".join(lines)
+    counts = (f"  {line}" for line in _count_lines(layer.counts))
+    return "\n".join([*_formula_lines(layer), *counts])
 
 
 def layer_explanation_text(explanation: Explanation) -> str:
@@ -64,13 +64,21 @@ def found_table(found: FoundLayers) -> str:
 def _head(explanation: Explanation) -> Iterator[str]:
     yield explanation.text
     for spec in explanation.inputs:
-        shape = ", ".join(map(str, shown_shape(spec.shape)))
-        yield f"  reads ({shape}) {spec.dtype}"
+        yield f"  reads {shape_text(spec.shape)} {spec.dtype}"
     if explanation.problem:
         field = f"{explanation.problem_field}: " if explanation.problem_field else ""
         yield f"  impossible: {field}{explanation.problem}"
     for note in explanation.notes:
         yield f"  {note}"
+
+
+def _formula_lines(layer: LayerPlan) -> Iterator[str]:
+    reads, gives = ", ".join(layer.inputs), shape_text(layer.output.shape)
+    yield f"{layer.name} ({layer.kind}) reads {reads}, gives {gives} {layer.output.dtype}"
+    yield from (f"  {line}" for line in layer.explanation)
+    if layer.algorithm_reason:
+        algorithm = f"{layer.engine} {layer.algorithm}".rstrip()
+        yield f"  {algorithm}: {layer.algorithm_reason}"
 
 
 def _count_lines(counts: Sequence[Count]) -> Iterator[str]:
@@ -89,12 +97,12 @@ def _renderings_text(renderings: Sequence[Rendering]) -> str:
     columns = [
         Column("Dialect", tuple(row.dialect for row in rows)),
         Column("Runtime", tuple(_runtime(row) for row in rows)),
-        Column("Outcome", tuple(_SIGNS.get(row.outcome, row.outcome) for row in rows)),
+        Column("Outcome", tuple(_OUTCOMES.get(row.outcome, row.outcome) for row in rows)),
         Column("Shape there", tuple(_shape(row) for row in rows)),
         Column("Because", tuple(row.message for row in rows)),
     ]
     table = table_text([column for column in columns if not column.is_empty])
-    return f"{table}\n{chr(10).join(_spelling_lines(renderings))}"
+    return "\n".join([table, *_spelling_lines(renderings)])
 
 
 def _spelling_lines(renderings: Sequence[Rendering]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from convserve.layers import Layer, kind_of
-from convserve.plans import LayerPlan, Plan, ReceptiveField, shown_shape
+from convserve.plans import LayerPlan, Plan, shown_shape
 from convserve.tables import Column, plan_columns, plan_totals
 from convserve.tensors import TensorSpec
 
@@ -22,7 +22,7 @@ _TABLE_STYLE = "border-collapse:collapse;font-variant-numeric:tabular-nums"
 
 
 def as_document(value: Any) -> Any:
-    """Dicts, lists, strings and numbers for a value of `convserve.plans`.
+    """Dicts, lists, strings and numbers for a value of this package, such as a plan.
 
     Layers carry their kind, an unknown batch is "N", and a fraction that is not whole is a string
     such as "1/2". Fields that hold nothing are left out.
@@ -119,7 +119,7 @@ def _shape(layer: LayerPlan) -> str:
 
 def _fields(layer: LayerPlan, name: str) -> str:
     """One of the receptive field's numbers per axis, such as `11x11`; nothing where it has none."""
-    found: ReceptiveField | None = layer.receptive_field
+    found = layer.receptive_field
     return "" if found is None else "x".join(map(str, getattr(found, name)))
 
 

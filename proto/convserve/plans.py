@@ -6,9 +6,9 @@ from fractions import Fraction
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from attrs import Attribute, field, frozen
+from attrs import frozen
 
-from convserve.errors import FailedPreconditionError, InvalidArgumentError
+from convserve.errors import FailedPreconditionError
 from convserve.layers import Layer
 from convserve.tensors import SYMBOLIC_BATCH, Shape, TensorSpec
 
@@ -23,7 +23,7 @@ def shown_shape(shape: Shape) -> tuple[int | str, ...]:
     return tuple("N" if size == SYMBOLIC_BATCH else size for size in shape)
 
 
-@frozen
+@frozen(cache_hash=True)
 class ReceptiveField:
     """What part of the network's input one output element sees, per spatial axis.
 
@@ -277,119 +277,3 @@ class Plan:
         from convserve.tables import plan_table  # the table reads plans: not at import
 
         return plan_table(self)
-
-
-@frozen(kw_only=True)
-class StepRecord:
-    """One step of a call: which engine computed it, and how."""
-
-    name: str
-    engine: str
-    algorithm: str
-
-
-@frozen(kw_only=True)
-class CallRecord:
-    """What ran, and how long each stage took in seconds."""
-
-    request_id: str = ""
-    device: str = ""
-    steps: tuple[StepRecord, ...] = ()
-    decode_seconds: float = 0.0
-    queue_seconds: float = 0.0
-    compute_seconds: float = 0.0
-    encode_seconds: float = 0.0
-    transfer_seconds: float = 0.0
-    batch_size: int = 1
-    tile_count: int = 1
-
-
-@frozen(kw_only=True)
-class Figure:
-    """One figure of a device, with its unit, its source and the date (YYYY-MM-DD) of that."""
-
-    name: str
-    value: float
-    unit: str
-    source: str = ""
-    date: str = ""
-
-
-@frozen(kw_only=True)
-class Device:
-    """Something that computes, or that can be planned for."""
-
-    name: str
-    engine: str
-    description: str = ""
-    memory_bytes: int = 0
-    thread_count: int = 0
-    available: bool = True
-    figures: tuple[Figure, ...] = ()
-
-
-@frozen(kw_only=True)
-class Limits:
-    """What a server accepts. Bytes are of tensors unless said otherwise."""
-
-    max_inline_bytes: int
-    max_message_bytes: int
-    chunk_bytes: int
-    tensor_pool_bytes: int
-    max_rank: int
-    max_layers: int
-    max_call_seconds: float
-    worker_memory_bytes: int
-    max_request_bytes: int
-    max_tensors: int
-    max_inputs: int
-    max_lease_bytes: int = 0
-
-
-@frozen(kw_only=True)
-class ServerInfo:
-    """What a server is and allows."""
-
-    version: str
-    engines: tuple[str, ...]
-    devices: tuple[Device, ...]
-    limits: Limits
-
-
-@frozen(kw_only=True)
-class ModelInfo:
-    """A network with weights resident on the server."""
-
-    id: str
-    weight_bytes: int = 0
-    parameter_count: int = 0
-    layer_count: int = 0
-    inputs: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ()
-
-
-MAX_PRIORITY = 100
-
-
-def _check_priority(_: object, attribute: Attribute[int], value: int) -> None:
-    if not -MAX_PRIORITY <= value <= MAX_PRIORITY:
-        raise InvalidArgumentError(
-            f"{value} is not from -{MAX_PRIORITY} to {MAX_PRIORITY}",
-            field=attribute.name,
-            metadata={"value": value, "limit": MAX_PRIORITY},
-        )
-
-
-@frozen(kw_only=True)
-class RunOptions:
-    """How to run: where, the least precision, the layout of inputs and outputs.
-
-    `batch_invariant` keeps a call from being computed together with others; of calls that wait,
-    those of higher `priority` (-100 to 100) go first.
-    """
-
-    device: str = ""
-    precision: str = "strict"
-    layout: str = "channels_first"
-    batch_invariant: bool = False
-    priority: int = field(default=0, validator=_check_priority)

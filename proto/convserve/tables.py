@@ -8,16 +8,8 @@ from fractions import Fraction
 from attrs import frozen
 
 from convserve.layers import Layer
-from convserve.plans import (
-    Device,
-    Fit,
-    LayerPlan,
-    Plan,
-    ReceptiveField,
-    ServerInfo,
-    TimeEstimate,
-    shown_shape,
-)
+from convserve.plans import Fit, LayerPlan, Plan, ReceptiveField, TimeEstimate, shown_shape
+from convserve.servers import Device, ServerInfo
 from convserve.tensors import TensorSpec
 
 MAX_CELL_CHARS = 30  # so that a table of the longest names still fits 140 columns
@@ -35,11 +27,6 @@ class Column:
     is_number: bool = False
 
     @property
-    def width(self) -> int:
-        """Characters of the widest cell."""
-        return max(len(cell) for cell in (self.heading, *self.cells))
-
-    @property
     def is_empty(self) -> bool:
         """Whether no cell says anything."""
         return not any(self.cells)
@@ -47,23 +34,14 @@ class Column:
     def lines(self) -> list[str]:
         """The heading and the cells, all of one width."""
         align = str.rjust if self.is_number else str.ljust
-        return [align(cell, self.width) for cell in (self.heading, *self.cells)]
+        cells = (self.heading, *self.cells)
+        width = max(map(len, cells))
+        return [align(cell, width) for cell in cells]
 
 
 def plan_table(plan: Plan) -> str:
     """The plan as a table of its layers, with the exact totals below."""
     return f"{table_text(plan_columns(plan))}\n{_pairs(plan_totals(plan))}"
-
-
-def explanation_text(plan: Plan) -> str:
-    """Each layer's formulas with their numbers, and why its algorithm was picked."""
-    blocks = []
-    for layer in plan.layers:
-        lines = [f"{layer.name} ({layer.kind})", *(f"  {line}" for line in layer.explanation)]
-        if layer.algorithm_reason:
-            lines.append(f"  {layer.engine} {layer.algorithm}: {layer.algorithm_reason}")
-        blocks.append("\n".join(lines))
-    return "\n\n".join(blocks)
 
 
 def devices_table(devices: Sequence[Device]) -> str:
@@ -175,10 +153,11 @@ def _demands(plan: Plan) -> list[tuple[str, str]]:
         pairs.append(("Training", f"forward, backward and update by {plan.optimizer}"))
     if plan.engine_bytes:
         pairs.append(("Engine", f"{_exact_bytes(plan.engine_bytes)} beside the peak, at most"))
+    one = " for N = 1" if plan.symbolic_batch else ""
     if plan.fit:
-        pairs.append(("Fit", fit_text(plan.fit)))
+        pairs.append(("Fit", fit_text(plan.fit) + ("" if plan.fit.max_batch is not None else one)))
     if plan.time:
-        pairs.append(("Time", time_text(plan.time)))
+        pairs.append(("Time", time_text(plan.time) + one))
     return pairs
 
 
@@ -249,6 +228,8 @@ def _field_text(receptive_field: ReceptiveField | None) -> str:
 
 def _long_field_text(receptive_field: ReceptiveField) -> str:
     text = f"{_times(receptive_field.size)}, from {_times(receptive_field.start)}"
+    if any(receptive_field.start_varies):
+        text += " for this input size (the start depends on it)"
     if not any(receptive_field.jump):  # one output sees it all
         return text
     return f"{text} in steps of {_times(receptive_field.jump)}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Any, TypeAlias
 
 import ml_dtypes
@@ -49,6 +48,9 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
     "complex64": np.dtype(np.complex64),
     "complex128": np.dtype(np.complex128),
+}
+_WIRE_NAMES = {
+    number: name.removeprefix("DTYPE_").lower() for name, number in tensor_pb2.DType.items()
 }
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -92,12 +94,12 @@ class TensorSpec:
     dtype: str
     shape: Shape = field(converter=_as_shape)
 
-    @cached_property
+    @property
     def element_count(self) -> int:
         """The product of the shape, as an exact integer (NumPy's own wraps around)."""
         return math.prod(self.shape)
 
-    @cached_property
+    @property
     def byte_count(self) -> int:
         """The length of the values in bytes."""
         return math.prod(self.shape) * dtype_of(self.dtype).itemsize
@@ -132,20 +134,24 @@ def spec_of(name: str, array: Array) -> TensorSpec:
 
 def spec_to_message(spec: TensorSpec) -> tensor_pb2.TensorSpec:
     """The spec as the wire carries it; bytes that do not fit the field are left to be computed."""
+    return tensor_pb2.TensorSpec(**spec_to_fields(spec))
+
+
+def spec_to_fields(spec: TensorSpec) -> dict[str, Any]:
+    """The fields of `spec_to_message`."""
     byte_count = 0 if spec.is_symbolic else spec.byte_count
-    return tensor_pb2.TensorSpec(
-        name=spec.name,
-        dtype=f"DTYPE_{spec.dtype.upper()}",
-        shape=spec.shape,
-        byte_count=byte_count if byte_count < 1 << 63 else 0,
-    )
+    return {
+        "name": spec.name,
+        "dtype": f"DTYPE_{spec.dtype.upper()}",
+        "shape": spec.shape,
+        "byte_count": byte_count if byte_count < 1 << 63 else 0,
+    }
 
 
 def spec_from_message(message: tensor_pb2.TensorSpec) -> TensorSpec:
     """The checked spec of a message. Raises DTypeError, ShapeError, ByteCountError."""
-    known = tensor_pb2.DType.values()
-    name = tensor_pb2.DType.Name(message.dtype) if message.dtype in known else str(message.dtype)
-    spec = TensorSpec(message.name, name.removeprefix("DTYPE_").lower(), message.shape)
+    name = _WIRE_NAMES.get(message.dtype, str(message.dtype))
+    spec = TensorSpec(message.name, name, message.shape)
     spec.check()
     if message.byte_count and message.byte_count != spec.byte_count:
         raise ByteCountError(

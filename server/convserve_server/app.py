@@ -15,7 +15,7 @@ import grpc
 from attrs import frozen
 from convserve.chunks import CHUNK_BYTES
 from convserve.errors import ConvserveError, WorkerDiedError
-from convserve.plans import Device, Limits, ServerInfo
+from convserve.servers import Device, Limits, ServerInfo
 from convserve.services import SERVICES
 from convserve.tensors import MAX_RANK
 from grpc_health.v1 import health, health_pb2_grpc
@@ -53,6 +53,7 @@ from convserve_server.services.residents import ModelService
 from convserve_server.services.runs import RunService
 from convserve_server.services.startup import load_models
 from convserve_server.services.tensors import TensorStore
+from convserve_server.services.tiles import TilesService
 from convserve_server.settings import VERSION, Settings
 from convserve_server.workers.arena import Arena
 
@@ -212,7 +213,8 @@ def _make_servicers(
     host = Host(device.name, settings.engine, settings.threads_per_worker, device.memory_bytes)
     offers = OfferDesk(parts.kernel_planners, settings.planner_count)
     planning = PlanningService(host, reader, info.devices, parts.planners, offers)
-    return compute, (planning, ExplainingService(host, reader), imports)
+    tiles = TilesService(host, parts.planners)
+    return compute, (planning, ExplainingService(host, reader), tiles, imports)
 
 
 def server_info(settings: Settings, arena: Arena) -> ServerInfo:

@@ -14,7 +14,17 @@ from time import perf_counter
 from tests.benchmarks.options import Options
 from tests.benchmarks.rows import Row, table
 
-NAMES = ("large", "small", "concurrent", "resident", "signals", "overload", "leaks", "memory")
+NAMES = (
+    "large",
+    "small",
+    "concurrent",
+    "resident",
+    "signals",
+    "planning",
+    "overload",
+    "leaks",
+    "memory",
+)
 
 
 def main() -> None:

@@ -14,9 +14,14 @@ from typing import Any
 import convserve_client as cs
 import grpc
 import grpc.aio
+from convserve.codec import network_to_message
+from convserve.services import METHODS
+from convserve.tensors import TensorSpec, spec_to_message
+from convserve.v1.planning_service_pb2 import PlanRequest
 
 from tests.benchmarks import works
 from tests.benchmarks.rounds import Round, run_tasks, run_threads
+from tests.networks import resnet50
 
 Caller = Callable[[int, int], Round]
 
@@ -87,6 +92,29 @@ def awaiting_echo(address: str) -> Iterator[Caller]:
 
 
 @contextmanager
+def blocking_plan(address: str) -> Iterator[Caller]:
+    """One plan again and again, by one channel."""
+    request = _plan_request()
+    with grpc.insecure_channel(address) as channel:
+        plan: Any = channel.unary_unary(METHODS["Plan"].path)
+        yield partial(run_threads, lambda: _drop(plan(request)))
+
+
+@contextmanager
+def awaiting_plan(address: str) -> Iterator[Caller]:
+    """The same by one grpc.aio channel."""
+    request = _plan_request()
+    with asyncio.Runner() as runner:
+        channel, plan = runner.run(_open(address, METHODS["Plan"].path))
+
+        async def call() -> None:
+            await plan(request)
+
+        yield _on(runner, call)
+        runner.run(channel.close())
+
+
+@contextmanager
 def blocking_large(address: str) -> Iterator[Caller]:
     """The identity of 64 MiB by one Client."""
     x, weight = works.large()
@@ -123,6 +151,13 @@ async def _open(address: str, path: str) -> tuple[grpc.aio.Channel, Any]:
 def _small_request() -> bytes:
     request_bytes, response_bytes = works.small_message_sizes()
     return response_bytes.to_bytes(4, "little") + bytes(request_bytes - 4)
+
+
+def _plan_request() -> bytes:
+    """ResNet-50 for one picture."""
+    spec = spec_to_message(TensorSpec("", "float32", (1, 3, 224, 224)))
+    message = PlanRequest(network=network_to_message(resnet50()), inputs=[spec])
+    return message.SerializeToString()
 
 
 def _drop(_: object) -> None:

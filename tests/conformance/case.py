@@ -10,7 +10,7 @@ import numpy as np
 from attrs import Factory, frozen
 from convserve.networks import Network
 from convserve.operations import Operation
-from convserve.plans import StepRecord
+from convserve.runs import StepRecord
 from convserve.tensors import Array, Shape, TensorSpec, dtype_of, empty, spec_of
 from convserve_server.engines.base import Engine
 from convserve_server.engines.reference.engine import ReferenceEngine

@@ -45,4 +45,6 @@ def _layers() -> tuple[Layer, ...]:
         cs.InstanceNorm(1e-2, affine=True),
         cs.Scale(),
         cs.Scale(bias=False),
+        cs.Scale(axis=-1),
+        cs.Scale(bias=False, axis=2),
     )

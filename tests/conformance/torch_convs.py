@@ -136,10 +136,9 @@ def fold(layer: layers.Fold, x: Tensor) -> Tensor:
     return result
 
 
-def scale(_: layers.Scale, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    ones = [1] * (x.ndim - 2)
-    y = x * weight.reshape(-1, *ones)
-    return y if bias is None else y + bias.reshape(-1, *ones)
+def scale(layer: layers.Scale, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    y = x.transpose(layer.axis, -1) * weight
+    return (y if bias is None else y + bias).transpose(layer.axis, -1)
 
 
 LAYERS: dict[type[layers.Layer], Callable[..., Tensor]] = {

@@ -44,7 +44,8 @@ def weights_of_norm(layer: Layer, sample: Shape) -> dict[str, Shape]:
         case cs.GroupNorm(affine=True) | cs.InstanceNorm(affine=True):
             return dict.fromkeys(("weight", "bias"), sample[:1])
         case cs.Scale():
-            return _with_bias(layer.bias, {"weight": sample[:1]}, sample[0])
+            size = sample[layer.axis - (layer.axis > 0)]
+            return _with_bias(layer.bias, {"weight": (size,)}, size)
     return {}
 
 

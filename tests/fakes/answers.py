@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from convserve.codec import to_message
-from convserve.plans import CallRecord, StepRecord
+from convserve.runs import CallRecord, StepRecord
 from convserve.tensors import Array, spec_of, spec_to_message, wire_bytes
 from convserve.v1 import compute_service_pb2 as compute_pb2
 from google.protobuf.message import Message

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 from convserve.errors import ShapeError
-from convserve.plans import StepRecord
+from convserve.runs import StepRecord
 
 
 class Scripted:

@@ -4,7 +4,7 @@ import os
 import signal
 
 import numpy as np
-from convserve.plans import StepRecord
+from convserve.runs import StepRecord
 
 WAIT, FAIL, DIE = -1.0, -2.0, -3.0
 FIFO = "CONVSERVE_TEST_FIFO"

@@ -78,6 +78,13 @@ def test_run_writes_the_result(capsys) -> None:
     assert np.load("y.npy").shape == (1, 4, 4, 4)
 
 
+def test_run_counts_steps_that_ran_alike(capsys) -> None:
+    Path("chain.json").write_text(json.dumps([{"kind": "pad", "padding": 1}] * 6))
+    np.save("x.npy", np.ones((1, 1, 2), np.float32))
+    assert main(["run", "chain.json", "--input", "x.npy", "-o", "y.npy"]) == 0
+    assert "6 steps by cpu" in capsys.readouterr().out
+
+
 def test_run_with_several_inputs_and_outputs(capsys) -> None:
     network = {
         "inputs": ["a", "b"],

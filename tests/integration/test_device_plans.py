@@ -43,6 +43,7 @@ def test_the_servers_own_device_fuses_and_holds_weights_twice(client):
     plan = client.plan([cs.Conv(64, 3), cs.ReLU()], (1, 3, 64, 64))
     assert plan.layers[1].fused_into == "conv1"
     assert plan.fit.fits
+    assert plan.fit.max_batch is None  # nobody asked
     assert plan.engine_bytes > plan.weight_bytes
 
 

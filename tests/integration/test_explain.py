@@ -10,6 +10,7 @@ import pytest
 from convserve_client.cli import main
 
 from tests.clients import KINDS, connected
+from tests.model_texts import CFG
 
 STEM = "nn.Conv2d(3, 64, 7, stride=2, padding=3)"
 IMAGE = (1, 3, 224, 224)
@@ -71,7 +72,7 @@ def test_several_inputs_go_by_name(client):
         (("nn.Conv2d(3, 64)", IMAGE), cs.InvalidLayerError, "text.kernel_size"),
         (("nn.Linear(3, 4)", IMAGE), cs.InvalidArgumentError, "dialect"),
         ((STEM, (1, 4, 9, 9)), cs.ShapeError, "text.in_channels"),
-        ((STEM, IMAGE, "flux"), cs.InvalidArgumentError, "text.dialect"),
+        ((STEM, IMAGE, "flux"), cs.InvalidArgumentError, "dialect"),
         ((STEM, "x"), cs.ShapeError, "input_shape"),
         ((7, IMAGE), cs.InvalidArgumentError, "layer_or_text"),
     ],
@@ -140,6 +141,21 @@ def test_the_command_explains_a_layer_of_a_network(command):
     code, _, errors = command("explain", "net.json", "--layer", "x", "--input", "Nx3x8x8")
     assert code == 2
     assert "only conv1, half" in errors
+
+
+def test_the_command_takes_shapes_that_the_file_tells(command):
+    Path("net.cfg").write_text(CFG)
+    code, printed, _ = command("explain", "net.cfg", "--layer", "conv0")
+    assert code == 0
+    assert "reads (N, 3, 8, 8) float32" in printed
+
+
+def test_the_command_says_what_it_needs(command):
+    Path("net.cfg").write_text(CFG)
+    code, _, errors = command("explain", "net.cfg")
+    assert (code, "net.cfg: this is a file: name the layer" in errors) == (2, True)
+    code, _, errors = command("explain", STEM)
+    assert (code, "--input: give the shape" in errors) == (2, True)
 
 
 def test_the_command_prints_json(command):

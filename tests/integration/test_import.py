@@ -15,6 +15,7 @@ from convserve.v1 import planning_service_pb2 as pb2
 from convserve_client.cli import main
 
 from tests.clients import KINDS, connected
+from tests.model_texts import CFG
 from tests.onnx_models import make_model, node, runtime_results
 from tests.server import start_server
 from tests.wire import call, scrape
@@ -188,6 +189,29 @@ def test_weights_for_which_there_is_no_room_are_described(server, tmp_path):
         assert client.plan(network).weight_bytes == 4 << 40
 
 
+def test_weights_that_are_there_need_no_more_room(server, tmp_path):
+    """There is room for the file and its weights, and for no more: a copy would evict the model."""
+    weight = values(42 * POOL_BYTES // 3600, 1, 3, 3)
+    model = make_model(
+        node("Conv", "x w", "c"),
+        node("GlobalAveragePool", "c", "m"),
+        node("Slice", "m low high axis", "s"),
+        node("Flatten", "s", "f"),
+        node("Gemm", "f g"),
+        inputs={"x": (1, 1, 4, 4)},
+        constants={"w": weight, "g": values(4, 5), "low": [0], "high": [4], "axis": [1]},
+    )
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    with cs.connect(server.address) as client:
+        first = client.read_network(tmp_path / "net.onnx")
+        with client.load(first):
+            before = scrape(server.metrics_address)["convserve_model_bytes"]
+            second = client.read_network(tmp_path / "net.onnx")
+            assert scrape(server.metrics_address)["convserve_model_bytes"] == before > 0
+    assert first.weights["c.weight"].sha256 == hashlib.sha256(wire_bytes(weight)).digest()
+    assert second.weights == first.weights
+
+
 def test_open_sizes_are_asked_for(server, tmp_path):
     path = tmp_path / "open.onnx"
     model = make_model(node("Relu", "x"), inputs={"x": ("N", 4, "H", "W")})
@@ -224,68 +248,6 @@ def test_errors_name_the_node(server, tmp_path):
             client.read_network(tmp_path / "missing.onnx")
         with pytest.raises(cs.InvalidArgumentError, match="'tf' is not a format"):
             client.read_network(path, "tf")
-
-
-# Text formats: who reads what.
-
-CFG = """\
-[net]
-width=8
-height=8
-channels=3
-[convolutional]
-filters=4
-size=3
-pad=1
-activation=linear
-"""
-PROTOTXT = """\
-input: "data" input_shape { dim: 1 dim: 3 dim: 8 dim: 8 }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
-  convolution_param { num_output: 4 kernel_size: 3 pad: 1 } }
-"""
-KERAS = {
-    "class_name": "Sequential",
-    "config": {
-        "name": "s",
-        "layers": [
-            {"class_name": "InputLayer", "config": {"batch_shape": [None, 8, 8, 3]}},
-            {"class_name": "Conv2D", "config": {
-                "name": "conv", "filters": 4, "kernel_size": [3, 3], "padding": "same",
-                "data_format": "channels_last", "strides": [1, 1], "dilation_rate": [1, 1],
-                "groups": 1, "activation": "linear", "use_bias": True,
-            }},
-        ],
-    },
-    "keras_version": "3.15.1",
-}  # fmt: skip
-OWN = {"layers": [{"kind": "conv", "out_channels": 4, "kernel_size": 3, "padding": 1}]}
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("net.cfg", CFG),
-        ("net.prototxt", PROTOTXT),
-        ("net.json", json.dumps(KERAS)),
-        ("net.json", json.dumps(OWN)),
-    ],
-    ids=["darknet", "caffe", "keras", "own"],
-)
-def test_text_formats(server, tmp_path, name, text):
-    (tmp_path / name).write_text(text)
-    with cs.connect(server.address) as client:
-        network = client.read_network(tmp_path / name)
-        assert client.plan(network, (1, 3, 8, 8)).parameter_count == 4 * 27 + 4
-        with pytest.raises(cs.InvalidNetworkError, match="weight"):
-            client.run(network, np.zeros((1, 3, 8, 8), np.float32))
-
-
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "[]", '"x"', "9" * 5000, '[{"kind": 1}]'])
-def test_what_is_no_network(server, tmp_path, text):
-    (tmp_path / "net.json").write_text(text)
-    with cs.connect(server.address) as client, pytest.raises(cs.InvalidArgumentError):
-        client.read_network(tmp_path / "net.json")
 
 
 def test_the_command_plans_and_runs_a_file(server, path, model, tmp_path, capsys):
@@ -330,6 +292,12 @@ def test_the_format_may_be_told_by_the_name(channel, model):
         ({"byte_count": 5}, errors.ByteCountError, "tensors['file']"),
         ({"byte_count": 10_000}, errors.ByteCountError, "tensors['file']"),
         ({"inputs": [pb2.InputShape(shape=[1] * 40)]}, errors.ShapeError, "inputs[0].shape"),
+        ({"inputs": [pb2.InputShape(name="x")]}, errors.InvalidArgumentError, "inputs[0].shape"),
+        (
+            {"inputs": [pb2.InputShape(name="x", shape=[1, 3, 8, 8])] * 2},
+            errors.InvalidArgumentError,
+            "inputs[1].name",
+        ),
     ],
 )
 def test_wrong_headers(channel, model, fields, error, field):

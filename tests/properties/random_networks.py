@@ -36,9 +36,9 @@ class Place:
 Block = Callable[[random.Random, Place], Sequence[Layer]]
 
 
-def random_network(rng: random.Random) -> tuple[Network, Shape]:
+def random_network(rng: random.Random, rank: int | None = None) -> tuple[Network, Shape]:
     """A network of up to BLOCKS + 1 blocks, and the shape of its input."""
-    rank = rng.choice((1, 1, 2, 2, 2, 3))
+    rank = rank or rng.choice((1, 1, 2, 2, 2, 3))
     largest = LARGEST_SIZE[rank]
     sizes = (rng.randint(largest // 2, largest) for _ in range(rank))
     shape = (rng.randint(1, 2), rng.randint(1, 3), *sizes)

@@ -6,18 +6,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 from convserve.errors import UnsupportedError
 from convserve.networks import Network
 from convserve.tensors import Array, TensorSpec
 
+from convserve_client._shapes import ShapeLike
+
 if TYPE_CHECKING:
     import torch
-
-ShapeLike: TypeAlias = Sequence[int | str | None]
 
 
 @frozen

@@ -23,7 +23,6 @@ from convserve.layers import (
     Log,
     Mish,
     Mul,
-    Permute,
     Power,
     ReLU,
     ReLU6,
@@ -205,15 +204,9 @@ def _scaled(site: Site, x: Any, factor: Any, offset: Any) -> Signal:
     weight = _along(1.0 if factor is None else factor, axis, x)
     bias = None if offset is None else _along(offset, axis, x)
     if not all(isinstance(each, torch.nn.Parameter) for each in given):
-        site.note(f"its constants become {len(given) * x.shape[axis]} parameters, one per channel")
-    layer = Scale(bias is not None)
-    if axis == 1:
-        return site.add(layer, x, weight=weight, bias=bias)
-    order = [1 if each == axis else axis if each == 1 else each for each in range(1, x.rank)]
-    swapped = tuple(x.shape[each] for each in (0, *order))
-    turned = site.add(Permute(order), x, shape=swapped)
-    scaled = site.add(layer, turned, shape=swapped, weight=weight, bias=bias)
-    return site.add(Permute(order), scaled)
+        count = len(given) * x.shape[axis]
+        site.note(f"its constants become {count} parameters, along axis {axis}")
+    return site.add(Scale(bias is not None, axis), x, weight=weight, bias=bias)
 
 
 def _own_axes(constant: Any, x: Signal) -> set[int]:

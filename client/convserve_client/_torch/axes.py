@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from convserve.errors import UnsupportedError
 from convserve.layers import (
     Concat,
     Flatten,
@@ -99,7 +100,9 @@ def _cut(site: Site, x: Signal, axis: int, part: Any) -> Signal:
     if isinstance(part, int) and not isinstance(part, bool):
         part = slice(part, part + 1 or None)
     if not isinstance(part, slice):
-        refuse(True, f"the index {str(part)[:60]} is not supported, only slices and numbers")
+        raise UnsupportedError(
+            f"the index {str(part)[:60]} is not supported, only slices and numbers"
+        )
     size = x.shape[axis]
     stop = None if part.stop is None or part.stop >= size else part.stop
     rest = range(size)[slice(part.start, stop, part.step)]

@@ -35,9 +35,10 @@ def batch_norm(
     """`batch_norm` with running statistics."""
     refuse(training or running_mean is None, "only the running statistics can be used")
     return site.add(
-        BatchNorm(eps),
+        BatchNorm(eps, weight=weight is not None, bias=bias is not None),
         x,
-        **_affine(site, weight, bias, check_constant(running_mean, "running_mean")),
+        weight=weight,
+        bias=bias,
         running_mean=running_mean,
         running_var=running_var,
     )
@@ -73,10 +74,8 @@ def instance_norm(
     """`instance_norm`; with tracked statistics, as in eval mode, it is a batch norm."""
     if not use_input_stats:
         return batch_norm(site, x, running_mean, running_var, weight, bias, eps=eps)
-    if weight is None and bias is None:
-        return site.add(InstanceNorm(eps), x)
-    like = weight if weight is not None else bias
-    return site.add(InstanceNorm(eps, True), x, **_affine(site, weight, bias, like))
+    affine = _affine(site, weight, bias)
+    return site.add(InstanceNorm(eps, bool(affine)), x, **affine)
 
 
 def aten_instance_norm(
@@ -125,10 +124,8 @@ def layer_norm(
     """`layer_norm` over the last axes."""
     axes = len(normalized_shape)
     refuse(check_signal(x).rank <= axes, "it normalises over the batch")
-    if weight is None and bias is None:
-        return site.add(LayerNorm(axes, eps, False), x)
-    like = weight if weight is not None else bias
-    return site.add(LayerNorm(axes, eps), x, **_affine(site, weight, bias, like))
+    affine = _affine(site, weight, bias)
+    return site.add(LayerNorm(axes, eps, bool(affine)), x, **affine)
 
 
 def group_norm(
@@ -141,10 +138,8 @@ def group_norm(
     cudnn_enabled: bool = True,
 ) -> Signal:
     """`group_norm` over groups of channels."""
-    if weight is None and bias is None:
-        return site.add(GroupNorm(num_groups, eps, False), x)
-    like = weight if weight is not None else bias
-    return site.add(GroupNorm(num_groups, eps), x, **_affine(site, weight, bias, like))
+    affine = _affine(site, weight, bias)
+    return site.add(GroupNorm(num_groups, eps, bool(affine)), x, **affine)
 
 
 def local_response_norm(
@@ -189,12 +184,14 @@ def log_softmax(
     return site.add(Log(), softmax(site, x, dim))
 
 
-def _affine(site: Site, weight: Any, bias: Any, like: torch.Tensor) -> dict[str, Any]:
-    """Both weights of a norm: ones and zeros for those that it does not have."""
-    missing = [name for name, each in (("weight", weight), ("bias", bias)) if each is None]
-    if missing:
-        site.note(f"has no {' and no '.join(missing)}: ones and zeros that count as parameters")
+def _affine(site: Site, weight: Any, bias: Any) -> dict[str, Any]:
+    """Both weights of a norm, ones or zeros for the one that it lacks; none if it lacks both."""
+    if weight is None and bias is None:
+        return {}
+    if bias is None or weight is None:
+        what = "bias: zeros" if bias is None else "weight: ones"
+        site.note(f"has no {what} that count as parameters")
     return {
-        "weight": torch.ones_like(like) if weight is None else weight,
-        "bias": torch.zeros_like(like) if bias is None else bias,
+        "weight": torch.ones_like(bias) if weight is None else weight,
+        "bias": torch.zeros_like(weight) if bias is None else bias,
     }

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 import torch.fx
 from attrs import frozen
-from convserve.errors import InvalidArgumentError, ShapeError, UnsupportedError, error_at
-from convserve.tensors import SYMBOLIC_BATCH, Shape
+from convserve.errors import InvalidArgumentError, ShapeError, UnsupportedError
+from convserve.tensors import Shape
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+from convserve_client._shapes import DTYPE, ShapeLike, as_spec, by_name
 
 ANY_BATCH = 2  # what stands for "N": a batch of 1 would hide what mixes samples
 
@@ -35,7 +37,7 @@ class Trace:
     constants: Mapping[str, Any]
 
 
-def trace(module: torch.nn.Module, example_shape: Any) -> Trace:
+def trace(module: torch.nn.Module, example_shape: ShapeLike | Mapping[str, ShapeLike]) -> Trace:
     """The calls of the module in eval mode. Nothing is computed.
 
     Raises UnsupportedError where neither way of tracing does, ShapeError for inputs that the module
@@ -174,11 +176,12 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
             each.training = True
 
 
-def _shapes(module: torch.nn.Module, example_shape: Any) -> dict[str, Shape]:
+def _shapes(
+    module: torch.nn.Module, example_shape: ShapeLike | Mapping[str, ShapeLike]
+) -> dict[str, Shape]:
     """The shape of each argument of forward that has one."""
     parameters = inspect.signature(module.forward).parameters
-    named = isinstance(example_shape, Mapping)
-    given = example_shape if named else {next(iter(parameters), "input"): example_shape}
+    given = by_name(example_shape, next(iter(parameters), "input"))
     required = {
         name for name, each in parameters.items() if each.default is inspect.Parameter.empty
     }
@@ -188,21 +191,16 @@ def _shapes(module: torch.nn.Module, example_shape: Any) -> dict[str, Shape]:
             f"shapes are given for {', '.join(map(str, given))}",
             field="example_shape",
         )
-    return {str(name): _as_shape(name, shape) for name, shape in given.items()}
+    return {name: _as_shape(name, shape) for name, shape in given.items()}
 
 
-def _as_shape(name: object, shape: Any) -> Shape:
-    try:
-        batch, *sizes = shape
-        batch = SYMBOLIC_BATCH if batch is None or batch == "N" else batch
-        found = tuple(map(operator.index, (batch, *sizes)))
-    except (TypeError, ValueError):
-        found = ()
-    with error_at(f"example_shape[{name!r}]"):
-        if not found or min(found[1:], default=1) < 0 or found[0] < SYMBOLIC_BATCH:
-            raise ShapeError(
-                f"{shape!r} is not a shape: integers, and on the first axis also 'N' for any batch"
-            )
+def _as_shape(name: str, shape: ShapeLike) -> Shape:
+    found = as_spec(name, shape, DTYPE, "example_shape").shape
+    if not found:
+        raise ShapeError(
+            "() is not a shape of a batch: its first axis is missing",
+            field=f"example_shape[{name!r}]",
+        )
     return found
 
 

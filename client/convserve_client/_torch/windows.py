@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any, TypeAlias
 
 import torch
@@ -20,6 +21,7 @@ from convserve.layers import (
     MaxUnpool,
     Unfold,
 )
+from convserve.tensors import Shape
 
 from convserve_client._torch.site import Signal, Site, check_constant, check_signal, refuse
 
@@ -153,10 +155,27 @@ def lp_pool(
     stride: Ints | None = None,
     ceil_mode: bool = False,
 ) -> Signal:
-    """`lp_pool1d` to `lp_pool3d`. They take no absolute value: odd norms differ from ours."""
+    """`lp_pool1d` to `lp_pool3d`.
+
+    They take no absolute value, so odd norms differ from ours, and are a mean times the kernel's
+    size: a window that the input's end cuts has its mean over fewer elements, and weighs more.
+    """
     refuse(norm_type % 2 != 0, f"norm_type={norm_type} is not supported, only even numbers")
     layer = LpPool(kernel_size, stride or None, 0, 1, ceil_mode, int(norm_type))
+    refuse(
+        ceil_mode and _is_cut(layer, check_signal(x).shape[2:], site.shape[2:]),
+        f"ceil_mode=True cuts the last window of an input of {check_signal(x).shape}, which torch "
+        "scales by the elements that it lacks; use an input that whole windows fit",
+    )
     return site.add(layer, x)
+
+
+def _is_cut(layer: LpPool, sizes: Shape, counts: Shape) -> bool:
+    """Whether the last of so many windows goes beyond the input along any axis."""
+    kernels = cycle(layer.kernel_size)  # one for all axes, or one each
+    strides = cycle(layer.stride or layer.kernel_size)
+    axes = zip(sizes, counts, kernels, strides, strict=False)
+    return any((count - 1) * stride + kernel > size for size, count, kernel, stride in axes)
 
 
 def adaptive_avg_pool(site: Site, x: Any, output_size: Ints) -> Signal:
@@ -187,7 +206,7 @@ def unfold(
     padding: Ints = 0,
     stride: Ints = 1,
 ) -> Signal:
-    """`torch`.nn.functional.unfold, also im2col."""
+    """`unfold`, also called im2col."""
     return site.add(Unfold(_pair(kernel_size), stride, padding, dilation), x)
 
 
@@ -200,7 +219,7 @@ def fold(
     padding: Ints = 0,
     stride: Ints = 1,
 ) -> Signal:
-    """`torch`.nn.functional.fold, also col2im."""
+    """`fold`, also called col2im."""
     return site.add(Fold(site.shape[2:], _pair(kernel_size), stride, padding, dilation), x)
 
 

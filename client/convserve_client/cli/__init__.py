@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None  # so that the interpreter does not flush it
         return EXIT_SERVER
     except OSError as error:  # a file that cannot be written
-        return _fail(str(error), EXIT_INPUT)
+        return _fail(_reason(error), EXIT_INPUT)
     except KeyboardInterrupt:
         return _fail("interrupted", EXIT_INTERRUPTED)
     return 0
@@ -54,6 +54,11 @@ def _connect(options: Namespace, settings: Settings) -> Client:
     if address is None:
         return local(timeout=options.timeout)
     return connect(address, token=token, timeout=options.timeout)
+
+
+def _reason(error: OSError) -> str:
+    what = error.strerror or str(error)
+    return f"{error.filename}: cannot write it: {what}" if error.filename else what
 
 
 def _fail(message: str, code: int) -> int:

@@ -1,22 +1,20 @@
-"""The command's arguments: what may be typed, and what it becomes."""
+"""The command's arguments: which there are, and what is said of them."""
 
 from __future__ import annotations
 
 import argparse
 from argparse import ArgumentParser
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from convserve import __version__
 from convserve.exports import FORMATS
-from convserve.layers.fields import BORDER_MODES, PADDING_MODES, PaddingLike
+from convserve.layers.fields import BORDER_MODES
 from convserve.operations import METHODS, MODES
 
 from convserve_client._operations import ACTIVATIONS
 from convserve_client.cli.kernels import KERNELS
-
-T = TypeVar("T")
+from convserve_client.cli.values import COUNT, INTS, PADDING, SHAPE, SIZES, parse_file
 
 NETWORK_HELP = """\
 NETWORK is an ONNX model (.onnx), Keras's to_json() (.json), Caffe's .prototxt, Darknet's .cfg, or a
@@ -38,7 +36,7 @@ convserve-server. Tensors are .npy files; pictures (.png, .jpg) become (1, C, H,
 to 1. Existing output files are overwritten.
 """
 
-Ints = tuple[int, ...]
+Commands: TypeAlias = "argparse._SubParsersAction[ArgumentParser]"  # it has no public name
 
 
 def parser() -> ArgumentParser:
@@ -51,82 +49,11 @@ def parser() -> ArgumentParser:
     root.add_argument("--version", action="version", version=f"convserve {__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (
-        *(_add_plan, _add_explain, _add_find, _add_run, _add_conv, _add_convolve),
+        *(_add_plan, _add_tiles, _add_explain, _add_find, _add_run, _add_conv, _add_convolve),
         *(_add_info, _add_devices, _add_bench),
     ):
         add(commands)
     return root
-
-
-def parse_ints(text: str) -> int | Ints:
-    """`2` to 2, `2,3` to (2, 3)."""
-    values = tuple(_int(part) for part in text.split(","))
-    return values[0] if len(values) == 1 else values
-
-
-def parse_padding(text: str) -> PaddingLike:
-    """A mode, `1`, `1,2` per axis, or `0:1,2:2` as (low, high) per axis."""
-    if text in PADDING_MODES:
-        return text
-    parts = [tuple(_int(number) for number in part.split(":")) for part in text.split(",")]
-    if any(len(part) > 2 for part in parts):
-        raise ValueError(f"{text!r} has more than two numbers for one axis")
-    return tuple(part if len(part) == 2 else part[0] for part in parts)
-
-
-def parse_shape(text: str) -> tuple[str, tuple[int | str, ...]]:
-    """`Nx3x224x224`, or `name=Nx3x224x224`, to the input's name (or nothing) and its shape."""
-    name, _, sizes = text.rpartition("=")
-    first, *rest = sizes.split("x")
-    batch: int | str = "N" if first == "N" else _int(first)
-    return name, (batch, *map(_int, rest))
-
-
-def parse_sizes(text: str) -> Ints:
-    """`1x3x32x32` to its numbers."""
-    return tuple(_int(size) for size in text.split("x"))
-
-
-def parse_count(text: str) -> int:
-    """A whole number from 1 on."""
-    if (value := _int(text)) == 0:
-        raise ValueError("0 is too few")
-    return value
-
-
-def parse_file(text: str) -> tuple[str, Path]:
-    """`x.npy`, or `name=x.npy`, to the input's name (or nothing) and its path."""
-    name, _, path = text.rpartition("=")
-    return name, Path(path)
-
-
-def _int(text: str) -> int:
-    if len(text) > 10 or not text.isascii() or not text.isdigit():
-        raise ValueError(f"{text[:40]!r} is not a whole number")
-    return int(text)
-
-
-def _argument(parse: Callable[[str], T], want: str) -> Callable[[str], T]:
-    """The parse function as argparse wants it: its errors say what is wanted."""
-
-    def convert(text: str) -> T:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{error}; want {want}") from None
-
-    return convert
-
-
-_INTS = _argument(parse_ints, "an integer, or one per axis such as 2,2")
-_PADDING = _argument(
-    parse_padding, f"integers such as 1, 1,2 or 0:1,2:2 (low:high), or {', '.join(PADDING_MODES)}"
-)
-_COUNT = _argument(parse_count, "a whole number from 1 on")
-_SIZES = _argument(parse_sizes, "a shape such as 1x3x32x32")
-_SHAPE = _argument(parse_shape, "a shape such as 1x3x224x224 or Nx3x224x224")
-
-Commands: TypeAlias = "argparse._SubParsersAction[ArgumentParser]"  # it has no public name
 
 
 def _command(commands: Commands, name: str, text: str, epilog: str = "") -> ArgumentParser:
@@ -146,8 +73,16 @@ def _command(commands: Commands, name: str, text: str, epilog: str = "") -> Argu
     return command
 
 
+def _add_device(command: ArgumentParser) -> None:
+    command.add_argument(
+        "--device",
+        metavar="NAME",
+        help="of `convserve devices`, such as cpu, or l4 for plans; default: the server's own",
+    )
+
+
 def _add_where(command: ArgumentParser) -> None:
-    command.add_argument("--device", metavar="NAME", help="such as cpu; default: the server's own")
+    _add_device(command)
     command.add_argument(
         "--layout",
         choices=("channels_first", "channels_last"),
@@ -160,38 +95,25 @@ def _add_output(command: ArgumentParser, text: str) -> None:
     command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=text)
 
 
-def _add_plan(commands: Commands) -> None:
-    command = _command(
-        commands, "plan", "What a network needs: shapes, counts, memory.", NETWORK_HELP
-    )
+def _add_network(command: ArgumentParser) -> None:
+    """A network's file, and the shapes of its inputs, which the file may tell."""
     command.add_argument("network", type=Path, metavar="NETWORK", help=NETWORK_FILE)
     command.add_argument(
         "--input",
-        type=_SHAPE,
+        type=SHAPE,
         action="append",
         metavar="[NAME=]SHAPE",
         help="such as 1x3x224x224; N is any batch; repeat it for several; default: the file's",
     )
     command.add_argument("--dtype", default="float32", help="of the inputs; default float32")
-    command.add_argument("--explain", action="store_true", help="print each layer's formulas")
-    command.add_argument(
-        "--format", choices=("table", *FORMATS), default="table", help="of what is printed"
+
+
+def _add_plan(commands: Commands) -> None:
+    command = _command(
+        commands, "plan", "What a network needs: shapes, counts, memory, time.", NETWORK_HELP
     )
-    command.add_argument("--plot", type=Path, metavar="FILE", help="draw it: .svg, .png or .pdf")
-    command.add_argument(
-        "--against", type=Path, metavar="NETWORK", help="print what changes from this network"
-    )
-    command.add_argument(
-        "--kernels",
-        action="store_true",
-        help="print the kernels of a GPU's library; with --explain all, and why not the others",
-    )
-    command.add_argument(
-        "--precision",
-        choices=("strict", "tf32", "bfloat16", "float16"),
-        default="strict",
-        help="the least that kernels may have for float32",
-    )
+    _add_network(command)
+    _add_where(command)
     command.add_argument(
         "--max-batch", action="store_true", help="the largest batch that fits the device, and why"
     )
@@ -199,9 +121,49 @@ def _add_plan(commands: Commands) -> None:
         "--training", action="store_true", help="a step of training: forward, backward, update"
     )
     command.add_argument(
-        "--optimizer", choices=("none", "sgd", "momentum", "rmsprop", "adam"), default="adam"
+        "--optimizer",
+        choices=("none", "sgd", "momentum", "rmsprop", "adam"),
+        default="adam",
+        help="for --training; default adam",
     )
-    _add_where(command)
+    command.add_argument(
+        "--precision",
+        choices=("strict", "tf32", "bfloat16", "float16"),
+        default="strict",
+        help="the least that kernels may have for float32; default strict",
+    )
+    _add_plan_views(command)
+
+
+def _add_plan_views(command: ArgumentParser) -> None:
+    """What is shown of a plan, and how."""
+    command.add_argument("--explain", action="store_true", help="print each layer's formulas")
+    command.add_argument(
+        "--kernels",
+        action="store_true",
+        help="print the kernels of a GPU's library; with --explain all, and why not the others",
+    )
+    command.add_argument(
+        "--format", choices=("table", *FORMATS), default="table", help="of what is printed"
+    )
+    command.add_argument("--plot", type=Path, metavar="FILE", help="draw it: .svg, .png or .pdf")
+    command.add_argument(
+        "--against", type=Path, metavar="NETWORK", help="print what changes from this network"
+    )
+
+
+def _add_tiles(commands: Commands) -> None:
+    command = _command(
+        commands, "tiles", "How to run a network in tiles that fit a memory limit.", NETWORK_HELP
+    )
+    _add_network(command)
+    command.add_argument(
+        "--memory", required=True, metavar="BYTES", help="that a tile may need, such as 256MiB"
+    )
+    command.add_argument(
+        "--axes", type=int, nargs="+", metavar="AXIS", help="that may be cut: 2 3; default: all"
+    )
+    command.add_argument("--layers", action="store_true", help="tell the ranges of all layers")
 
 
 def _add_explain(commands: Commands) -> None:
@@ -214,36 +176,37 @@ def _add_explain(commands: Commands) -> None:
     command.add_argument("--layer", metavar="NAME", help="the layer of the network to explain")
     command.add_argument(
         "--input",
-        type=_SHAPE,
+        type=SHAPE,
         action="append",
-        required=True,
         metavar="[NAME=]SHAPE",
-        help="such as 1x3x224x224, channels first; N is any batch",
+        help="as 1x3x224x224, channels first; N is any batch; default with --layer: the file's",
     )
     command.add_argument(
         "--dialect",
         help="pytorch, keras, onnx, caffe, darknet, matlab, jax, scipy, convserve; default: guess",
     )
     command.add_argument("--compare", action="store_true", help="list every runtime")
-    command.add_argument("--want", type=_SIZES, metavar="SIZES", help="of the result: 112, 56x112")
+    command.add_argument(
+        "--want", type=SIZES, metavar="SIZES", help="the result should have: 112, 56x112"
+    )
     command.add_argument("--plot", type=Path, metavar="FILE", help="draw it: .svg, .png or .pdf")
     command.add_argument("--dtype", default="float32", help="of the input; default float32")
-    command.add_argument("--device", metavar="NAME", help="such as cpu; default: the server's own")
+    _add_device(command)
 
 
 def _add_find(commands: Commands) -> None:
     command = _command(commands, "find", "The layers that make one size of another.")
     command.add_argument(
-        "--input", type=_SIZES, required=True, metavar="SIZES", help="spatial, such as 224, 224x112"
+        "--input", type=SIZES, required=True, metavar="SIZES", help="spatial, such as 224, 224x112"
     )
-    command.add_argument("--output", type=_SIZES, required=True, metavar="SIZES", help="likewise")
+    command.add_argument("--output", type=SIZES, required=True, metavar="SIZES", help="likewise")
     command.add_argument("--transposed", action="store_true", help="look for transposed layers")
     for name, default in (("kernel-size", 7), ("stride", 4), ("dilation", 1)):
         command.add_argument(
-            f"--max-{name}", type=_COUNT, default=default, metavar="INT", help=f"default {default}"
+            f"--max-{name}", type=COUNT, default=default, metavar="INT", help=f"default {default}"
         )
     command.add_argument("--max-padding", type=int, default=3, metavar="INT", help="default 3")
-    command.add_argument("--count", type=_COUNT, default=20, metavar="INT", help="default 20")
+    command.add_argument("--count", type=COUNT, default=20, metavar="INT", help="default 20")
 
 
 def _add_run(commands: Commands) -> None:
@@ -276,11 +239,9 @@ def _add_conv(commands: Commands) -> None:
         "--kernel", choices=sorted(KERNELS), help="a filter for each channel, of the input's size"
     )
     command.add_argument("--bias", type=Path, metavar="FILE", help=".npy (K); with --weight")
-    command.add_argument("--stride", type=_INTS, default=1, metavar="INT[,...]")
-    command.add_argument(
-        "--padding", type=_PADDING, metavar="PADDING", help="1, 0:1,2:2, same, ..."
-    )
-    command.add_argument("--dilation", type=_INTS, default=1, metavar="INT[,...]")
+    command.add_argument("--stride", type=INTS, default=1, metavar="INT[,...]")
+    command.add_argument("--padding", type=PADDING, metavar="PADDING", help="1, 0:1,2:2, same, ...")
+    command.add_argument("--dilation", type=INTS, default=1, metavar="INT[,...]")
     command.add_argument("--groups", type=int, metavar="INT", help="with --weight; default 1")
     command.add_argument("--padding-mode", choices=BORDER_MODES)
     command.add_argument("--activation", choices=ACTIVATIONS)
@@ -311,15 +272,15 @@ def _add_bench(commands: Commands) -> None:
         "server", nargs="?", default=argparse.SUPPRESS, metavar="ADDRESS", help="as --server"
     )
     command.add_argument(
-        "--shape", type=_SIZES, default=(1, 3, 32, 32), help="of the input; default 1x3x32x32"
+        "--shape", type=SIZES, default=(1, 3, 32, 32), help="of the input; default 1x3x32x32"
     )
-    command.add_argument("--filters", type=_COUNT, default=8, metavar="INT", help="default 8")
+    command.add_argument("--filters", type=COUNT, default=8, metavar="INT", help="default 8")
     command.add_argument(
-        "--kernel-size", type=_INTS, default=3, metavar="INT[,...]", help="default 3"
-    )
-    command.add_argument(
-        "--calls", type=_COUNT, default=1000, metavar="INT", help="of each part; default 1000"
+        "--kernel-size", type=INTS, default=3, metavar="INT[,...]", help="default 3"
     )
     command.add_argument(
-        "--concurrency", type=_COUNT, default=8, metavar="INT", help="threads; default 8"
+        "--calls", type=COUNT, default=1000, metavar="INT", help="of each part; default 1000"
+    )
+    command.add_argument(
+        "--concurrency", type=COUNT, default=8, metavar="INT", help="threads; default 8"
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from attrs import field, frozen
-from convserve.plans import CallRecord
+from convserve.runs import CallRecord
 from convserve.tables import Column, byte_text
 from convserve.tensors import Array
 

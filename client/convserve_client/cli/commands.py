@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import asdict
 from convserve.errors import InvalidArgumentError, ShapeError, TooLargeError
-from convserve.exports import FORMATS, as_document
-from convserve.kernel_tables import kernels_table, kernels_text
-from convserve.plans import CallRecord, Plan
-from convserve.tables import devices_table, explanation_text, info_text, plan_table
+from convserve.exports import as_document
+from convserve.runs import CallRecord, StepRecord
+from convserve.tables import devices_table, info_text
 from convserve.tensors import Array, dtype_name
 
 from convserve_client._client import Client
-from convserve_client._imported import ImportedNetwork
+from convserve_client.cli.answer import Answer
 from convserve_client.cli.bench import make_work, measure, report_document, report_text
-from convserve_client.cli.explaining import explain_subject
+from convserve_client.cli.explaining import explain, find
 from convserve_client.cli.files import (
     check_output,
     read_tensor,
@@ -27,93 +26,17 @@ from convserve_client.cli.files import (
     write_tensors,
 )
 from convserve_client.cli.kernels import KERNELS, stretch
+from convserve_client.cli.planning import plan, tiles
+from convserve_client.cli.values import by_name
 
-
-@frozen
-class Answer:
-    """A command's result: for people, and as plain data for `--json`."""
-
-    text: str
-    document: Any
-
-
-def plan(client: Client, arguments: Namespace) -> Answer:
-    """The plan as it was asked for: a table, another format, a picture, or against another one."""
-    result = _plan_file(client, arguments, arguments.network)
-    if arguments.plot is not None:
-        result.plot(arguments.plot)
-    if arguments.against is None:
-        return Answer(_plan_text(result, arguments), as_document(result))
-    comparison = result.compare(_plan_file(client, arguments, arguments.against))
-    return Answer(str(comparison), as_document(comparison))
-
-
-def _plan_file(client: Client, arguments: Namespace, path: Path) -> Plan:
-    shapes = _by_name(arguments.input) if arguments.input else None
-    return client.plan(
-        _read_for_plan(client, path, arguments.layout, shapes),
-        shapes,
-        arguments.dtype,
-        arguments.device,
-        layout=arguments.layout,
-        explain=arguments.explain,
-        kernels=arguments.kernels,
-        precision=arguments.precision,
-        max_batch=arguments.max_batch,
-        training=arguments.training,
-        optimizer=arguments.optimizer,
-    )
-
-
-def _plan_text(result: Plan, arguments: Namespace) -> str:
-    if arguments.format in FORMATS:
-        return FORMATS[arguments.format](result)
-    text = plan_table(result)
-    if arguments.explain:
-        text += f"\n\n{explanation_text(result)}"
-    if arguments.kernels:
-        text += f"\n\n{_kernels_text(result, arguments.explain)}"
-    return text
-
-
-def _kernels_text(plan: Plan, full: bool) -> str:
-    """What runs each layer; if `full`, everything that is offered for each."""
-    if not any(layer.kernels for layer in plan.layers):
-        return "no kernels are known: the notes above say why"
-    if not full:
-        return kernels_text(plan)
-    tables = (f"{layer.name}\n{kernels_table(layer)}" for layer in plan.layers if layer.kernels)
-    return "\n\n".join(tables)
-
-
-def explain(client: Client, arguments: Namespace) -> Answer:
-    """One layer's formulas, its other spellings, and what would make it possible."""
-    result = explain_subject(client, arguments, _by_name(arguments.input))
-    if arguments.plot is not None:
-        result.plot(arguments.plot)
-    return Answer(str(result), as_document(result))
-
-
-def find(client: Client, arguments: Namespace) -> Answer:
-    """The layers that make one size of another."""
-    result = client.find_layers(
-        arguments.input,
-        arguments.output,
-        arguments.transposed,
-        max_kernel_size=arguments.max_kernel_size,
-        max_stride=arguments.max_stride,
-        max_padding=arguments.max_padding,
-        max_dilation=arguments.max_dilation,
-        max_count=arguments.count,
-    )
-    return Answer(str(result), as_document(result))
+MAX_NAMED_STEPS = 5
 
 
 def run(client: Client, arguments: Namespace) -> Answer:
     """Run a network and write its results."""
     network = client.read_network(arguments.network)
     check_output(arguments.output, len(network.outputs))
-    files = _by_name(arguments.input)
+    files = by_name(arguments.input)
     tensors = (
         {name: read_tensor(path) for name, path in files.items()}
         if isinstance(files, Mapping)
@@ -198,6 +121,7 @@ def bench(client: Client, arguments: Namespace) -> Answer:
 
 COMMANDS: dict[str, Callable[[Client, Namespace], Answer]] = {
     "plan": plan,
+    "tiles": tiles,
     "explain": explain,
     "find": find,
     "run": run,
@@ -207,25 +131,6 @@ COMMANDS: dict[str, Callable[[Client, Namespace], Answer]] = {
     "devices": devices,
     "bench": bench,
 }
-
-
-def _read_for_plan(client: Client, path: Path, layout: str, shapes: Any) -> ImportedNetwork:
-    """The network of a file, without its weights; ONNX may need the inputs' shapes to be read."""
-    is_first = layout == "channels_first"
-    given = shapes if path.suffix.lower() == ".onnx" and is_first else None
-    return client.read_network(path, input_shape=given, keep_weights=False)
-
-
-def _by_name(pairs: list[tuple[str, Any]]) -> Any:
-    """The values by name; the value alone where there is one without a name."""
-    if len(pairs) == 1 and not pairs[0][0]:
-        return pairs[0][1]
-    names = [name for name, _ in pairs]
-    if "" in names or len(set(names)) < len(names):
-        raise InvalidArgumentError(
-            "with several inputs each needs a name of its own: NAME=...", field="--input"
-        )
-    return dict(pairs)
 
 
 def _weight_options(arguments: Namespace) -> dict[str, Any]:
@@ -270,7 +175,17 @@ def _written(
         for name, array in outputs.items()
     }
     lines = [f"{path}: {name} {array.shape} {array.dtype}" for name, array in outputs.items()]
-    how = ", ".join(f"{step.name} by {step.engine} {step.algorithm}" for step in record.steps)
-    lines.append(f"{how}; {record.compute_seconds * 1e3:.3g} ms")
+    lines.append(f"{_how(record.steps)}; {record.compute_seconds * 1e3:.3g} ms")
     document = {"file": str(path), "outputs": described, "record": asdict(record)}
     return Answer("\n".join(lines), document)
+
+
+def _how(steps: Sequence[StepRecord]) -> str:
+    """Which steps ran how; of many that ran alike only their number."""
+    alike: dict[str, list[str]] = {}
+    for step in steps:
+        alike.setdefault(f"{step.engine} {step.algorithm}", []).append(step.name)
+    return ", ".join(
+        f"{', '.join(names) if len(names) <= MAX_NAMED_STEPS else f'{len(names)} steps'} by {how}"
+        for how, names in alike.items()
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from convserve.layers import fields
+from convserve.layers import axis_fields, fields
 from convserve.layers.fields import Layer
 
 
@@ -63,7 +63,7 @@ class Softplus(Layer):
 class Softmax(Layer):
     """exp(x) / sum(exp(x)) along `axis`: 1 is the channels, -1 the last axis."""
 
-    axis: int = field(default=1, converter=fields.as_int, validator=fields.axis)
+    axis: int = field(default=1, converter=fields.as_int, validator=axis_fields.axis)
 
 
 @frozen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from convserve.layers import fields
+from convserve.layers import axis_fields, fields
 from convserve.layers.fields import Ints, Layer
 
 POOL_MODES = ("max", "avg")
@@ -36,5 +36,5 @@ class PyramidPool(Layer):
     after the other, each flattened in C order of (channels, parts).
     """
 
-    levels: Ints = field(converter=fields.as_ints, validator=fields.counts)
+    levels: Ints = field(converter=fields.as_ints, validator=axis_fields.counts)
     mode: str = field(default="max", validator=fields.one_of(*POOL_MODES))

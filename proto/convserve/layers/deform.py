@@ -5,11 +5,11 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from convserve.layers import fields
-from convserve.layers.fields import Ints, Layer, Padding
+from convserve.layers.conv import GroupedConvolution
 
 
 @frozen
-class DeformConv(Layer):
+class DeformConv(GroupedConvolution):
     """Convolution over two spatial axes whose taps are moved by offsets that are an input.
 
     Reads x (N, C, H, W); an offset (N, 2 * offset_groups * taps, H', W') with taps =
@@ -20,13 +20,5 @@ class DeformConv(Layer):
     Dai et al. 2017, arXiv:1703.06211; with a mask Zhu et al. 2018, arXiv:1811.11168.
     """
 
-    out_channels: int = field(converter=fields.as_int, validator=fields.positive)
-    kernel_size: Ints = field(converter=fields.as_ints, validator=fields.positive_ints)
-    stride: Ints = field(default=(1,), converter=fields.as_ints, validator=fields.positive_ints)
-    padding: Padding = field(
-        default=((0, 0),), converter=fields.as_padding, validator=fields.padding
-    )
-    dilation: Ints = field(default=(1,), converter=fields.as_ints, validator=fields.positive_ints)
-    groups: int = field(default=1, converter=fields.as_int, validator=fields.positive)
     offset_groups: int = field(default=1, converter=fields.as_int, validator=fields.positive)
     bias: bool = field(default=True, converter=fields.as_bool, validator=fields.boolean)

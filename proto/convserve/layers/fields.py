@@ -11,12 +11,13 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from functools import cache
 from itertools import islice
 from numbers import Real
-from typing import Any, SupportsFloat, SupportsIndex, TypeAlias
+from typing import Any, SupportsFloat, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
-from attrs import Attribute, field, frozen
+from attrs import Attribute, field, fields, frozen
 
 from convserve.errors import InvalidLayerError
 
@@ -34,11 +35,6 @@ MAX_SPATIAL_RANK = 3
 MAX_SAMPLE_RANK = 7  # axes after the batch that a reshape may make: 3 factors, channels, 3 axes
 MAX_ITEMS = 1 + MAX_SAMPLE_RANK  # of one field: a shape with its batch
 MAX_SIZE = 2**31 - 1  # of one number: kernels and the sizes that they lead to stay indexable
-AXES = frozenset(range(-MAX_SAMPLE_RANK, MAX_SAMPLE_RANK + 1)) - {0}
-AXIS = (
-    f"an axis after the batch: numbered from 1 (the channels) to {MAX_SAMPLE_RANK}, or from -1 at "
-    "the end"
-)
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 
 
@@ -139,7 +135,8 @@ def _items(value: Any) -> tuple[Any, ...] | None:
 Check: TypeAlias = "Attribute[Any]"
 
 
-def _wrong(attribute: Check, value: object, want: str) -> InvalidLayerError:
+def wrong(attribute: Check, value: object, want: str) -> InvalidLayerError:
+    """The error for a value that is not what its field takes."""
     one = value[0] if isinstance(value, tuple) and len(value) == 1 else value
     shown = (repr(one) if isinstance(one, str) else str(one))[:200]
     return InvalidLayerError(
@@ -155,7 +152,7 @@ def is_int(value: object, low: int) -> bool:
 def positive(_: object, attribute: Check, value: object) -> None:
     """An integer of at least 1."""
     if not is_int(value, 1):
-        raise _wrong(attribute, value, f"an integer from 1 to {MAX_SIZE}")
+        raise wrong(attribute, value, f"an integer from 1 to {MAX_SIZE}")
 
 
 def positive_ints(_: object, attribute: Check, value: Ints | None) -> None:
@@ -163,59 +160,16 @@ def positive_ints(_: object, attribute: Check, value: Ints | None) -> None:
     _check_ints(attribute, value, 1)
 
 
-def sample_shape(_: object, attribute: Check, value: Ints) -> None:
-    """Sizes of at least 1 for the axes after the batch, of which one may be -1."""
-    whole = _is_row(value) and all(is_int(item, -1) and item for item in value)
-    if not whole or value.count(-1) > 1:
-        want = f"1 to {MAX_SAMPLE_RANK} integers from 1 to {MAX_SIZE}, of which one may be -1"
-        raise _wrong(attribute, value, want)
-
-
-def counts(_: object, attribute: Check, value: Ints) -> None:
-    """A few integers of at least 1, one after the other."""
-    if not _is_row(value) or not all(is_int(item, 1) for item in value):
-        raise _wrong(attribute, value, f"1 to {MAX_SAMPLE_RANK} integers from 1 to {MAX_SIZE}")
-
-
-def axis(_: object, attribute: Check, value: object) -> None:
-    """An axis after the batch: from 1, or from -1 at the end."""
-    if not _is_axis(value):
-        raise _wrong(attribute, value, AXIS)
-
-
-def axes(_: object, attribute: Check, value: Ints) -> None:
-    """One axis after the batch, or several different ones."""
-    if not _is_row(value) or not all(map(_is_axis, value)) or len(set(value)) < len(value):
-        raise _wrong(attribute, value, f"one or several different ones of: {AXIS}")
-
-
-def order(_: object, attribute: Check, value: Ints) -> None:
-    """The numbers from 1 to n, in any order."""
-    whole = _is_row(value) and all(is_int(item, 1) for item in value)
-    if not whole or set(value) != set(range(1, len(value) + 1)):
-        raise _wrong(
-            attribute, value, "an order of the axes after the batch, numbered from 1: (2, 3, 1)"
-        )
-
-
 def index(_: object, attribute: Check, value: object) -> None:
     """An integer of any sign."""
     if not is_int(value, -MAX_SIZE):
-        raise _wrong(attribute, value, f"an integer from -{MAX_SIZE} to {MAX_SIZE}")
+        raise wrong(attribute, value, f"an integer from -{MAX_SIZE} to {MAX_SIZE}")
 
 
 def optional_index(_: object, attribute: Check, value: object) -> None:
     """An integer of any sign, or none."""
     if value is not None:
         index(_, attribute, value)
-
-
-def _is_row(value: Ints) -> bool:
-    return 1 <= len(value) <= MAX_SAMPLE_RANK
-
-
-def _is_axis(value: object) -> bool:
-    return is_int(value, -MAX_SAMPLE_RANK) and value in AXES
 
 
 def non_negative_ints(_: object, attribute: Check, value: Ints | None) -> None:
@@ -228,26 +182,26 @@ def _check_ints(attribute: Check, value: Any, low: int) -> None:
         return
     if not 1 <= len(value) <= MAX_SPATIAL_RANK or not all(is_int(item, low) for item in value):
         want = f"an integer from {low} to {MAX_SIZE}, or one per spatial axis (1 to 3 axes)"
-        raise _wrong(attribute, value, want)
+        raise wrong(attribute, value, want)
 
 
 def boolean(_: object, attribute: Check, value: object) -> None:
     """True or False."""
     if not isinstance(value, bool):
-        raise _wrong(attribute, value, "True or False")
+        raise wrong(attribute, value, "True or False")
 
 
 def finite(_: object, attribute: Check, value: object) -> None:
     """A finite number."""
     if not isinstance(value, float) or not math.isfinite(value):
-        raise _wrong(attribute, value, "a finite number")
+        raise wrong(attribute, value, "a finite number")
 
 
 def positive_finite(_: object, attribute: Check, value: object) -> None:
     """A finite number above 0."""
     finite(_, attribute, value)
     if not isinstance(value, float) or value <= 0:
-        raise _wrong(attribute, value, "a finite number above 0")
+        raise wrong(attribute, value, "a finite number above 0")
 
 
 def optional_finite(_: object, attribute: Check, value: object) -> None:
@@ -261,7 +215,7 @@ def one_of(*choices: str) -> Callable[[object, Check, object], None]:
 
     def check(_: object, attribute: Check, value: object) -> None:
         if not isinstance(value, str) or value not in choices:
-            raise _wrong(attribute, value, f"one of {', '.join(choices)}")
+            raise wrong(attribute, value, f"one of {', '.join(choices)}")
 
     return check
 
@@ -303,7 +257,7 @@ def numeric_padding(_: object, attribute: Check, value: Padding) -> None:
 def _check_padding(attribute: Check, value: Any, modes: tuple[str, ...]) -> None:
     if isinstance(value, str):
         if value not in modes:
-            raise _wrong(attribute, value, f"a padding: use numbers{_or(modes)}")
+            raise wrong(attribute, value, f"a padding: use numbers{_or(modes)}")
         return
     if not 1 <= len(value) <= MAX_SPATIAL_RANK or not all(
         len(pair) == 2 and all(is_int(item, 0) for item in pair) for pair in value
@@ -312,7 +266,7 @@ def _check_padding(attribute: Check, value: Any, modes: tuple[str, ...]) -> None
             f"an integer from 0 to {MAX_SIZE}, one per spatial axis, nested (low, high) pairs"
             f"{_or(modes)}"
         )
-        raise _wrong(attribute, value, want)
+        raise wrong(attribute, value, want)
 
 
 def _or(modes: tuple[str, ...]) -> str:
@@ -323,7 +277,7 @@ def _name(_: object, attribute: Check, value: object) -> None:
     if value is None:
         return
     if not isinstance(value, str) or not NAME_PATTERN.fullmatch(value) or value == "input":
-        raise _wrong(
+        raise wrong(
             attribute, value, "1 to 128 of the characters A-Z a-z 0-9 _ . / - and not 'input'"
         )
 
@@ -332,7 +286,7 @@ def _names(_: object, attribute: Check, value: tuple[object, ...] | None) -> Non
     if value is None:
         return
     if not value or not all(isinstance(n, str) and NAME_PATTERN.fullmatch(n) for n in value):
-        raise _wrong(attribute, value, "a name, or a sequence of names, of layers or inputs")
+        raise wrong(attribute, value, "a name, or a sequence of names, of layers or inputs")
 
 
 @frozen(kw_only=True)
@@ -345,3 +299,25 @@ class Layer:
 
     name: str | None = field(default=None, validator=_name)
     inputs: tuple[str, ...] | None = field(default=None, converter=as_names, validator=_names)
+
+
+L = TypeVar("L", bound=Layer)
+
+
+def settle(layer: L, **values: Any) -> L:
+    """The layer with such fields, which are right: `attrs.evolve` without its checks.
+
+    Those are for what people write, and take ten times as long.
+    """
+    kind = type(layer)
+    settled = object.__new__(kind)
+    for name in field_names(kind):  # type: ignore[arg-type]  # classes are hashable
+        value = values[name] if name in values else getattr(layer, name)
+        object.__setattr__(settled, name, value)
+    return settled
+
+
+@cache  # one entry per kind
+def field_names(kind: type[Layer]) -> tuple[str, ...]:
+    """The names of all fields of a kind of layer, in order."""
+    return tuple(attribute.name for attribute in fields(kind))

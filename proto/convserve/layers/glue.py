@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from convserve.layers import fields
+from convserve.layers import axis_fields, fields
 from convserve.layers.fields import Ints, Layer
 
 
@@ -16,14 +16,14 @@ from convserve.layers.fields import Ints, Layer
 class Permute(Layer):
     """The axes after the batch in another order: (2, 3, 1) brings (N, C, H, W) to (N, H, W, C)."""
 
-    order: Ints = field(converter=fields.as_ints, validator=fields.order)
+    order: Ints = field(converter=fields.as_ints, validator=axis_fields.order)
 
 
 @frozen
 class Reshape(Layer):
     """The same elements, in C order, as (N, *shape). One number may be -1: what is left."""
 
-    shape: Ints = field(converter=fields.as_ints, validator=fields.sample_shape)
+    shape: Ints = field(converter=fields.as_ints, validator=axis_fields.sample_shape)
 
 
 @frozen
@@ -34,7 +34,7 @@ class Slice(Layer):
     end. At least one element must be left.
     """
 
-    axis: int = field(converter=fields.as_int, validator=fields.axis)
+    axis: int = field(converter=fields.as_int, validator=axis_fields.axis)
     start: int = field(default=0, converter=fields.as_int, validator=fields.index)
     stop: int | None = field(
         default=None, converter=fields.as_optional_int, validator=fields.optional_index
@@ -46,7 +46,7 @@ class Slice(Layer):
 class Reduction(Layer):
     """What the reductions share: the axes that become one element."""
 
-    axes: Ints = field(converter=fields.as_ints, validator=fields.axes)
+    axes: Ints = field(converter=fields.as_ints, validator=axis_fields.axes)
     keepdims: bool = field(default=True, converter=fields.as_bool, validator=fields.boolean)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from convserve.layers import fields
+from convserve.layers import axis_fields, fields
 from convserve.layers.fields import Layer
 
 
@@ -25,11 +25,11 @@ class Sub(Layer):
 
 @frozen
 class Div(Layer):
-    """The first input over the second, elementwise. Integers are divided towards zero."""
+    """The first input over the second, elementwise. Not of integers: cast them."""
 
 
 @frozen
 class Concat(Layer):
     """Two or more inputs side by side along `axis`: 1 is the channels, -1 the last axis."""
 
-    axis: int = field(default=1, converter=fields.as_int, validator=fields.axis)
+    axis: int = field(default=1, converter=fields.as_int, validator=axis_fields.axis)

@@ -1,10 +1,10 @@
-"""Normalisation by the input's own statistics, and the factor per channel."""
+"""Normalisation by the input's own statistics, and factors along an axis."""
 
 from __future__ import annotations
 
 from attrs import field, frozen
 
-from convserve.layers import fields
+from convserve.layers import axis_fields, fields
 from convserve.layers.fields import Layer
 
 
@@ -61,6 +61,10 @@ class InstanceNorm(Layer):
 
 @frozen
 class Scale(Layer):
-    """x * weight + bias, per channel. Weights: `weight`, `bias`, each (C)."""
+    """x * weight + bias along `axis`: 1 is the channels, -1 the last axis.
+
+    Weights: `weight`, `bias`, each of the size of that axis.
+    """
 
     bias: bool = field(default=True, converter=fields.as_bool, validator=fields.boolean)
+    axis: int = field(default=1, converter=fields.as_int, validator=axis_fields.axis)

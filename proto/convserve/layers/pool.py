@@ -9,12 +9,8 @@ from convserve.layers.fields import Ints, Layer, Padding
 
 
 @frozen
-class MaxPool(Layer):
-    """The maximum over windows; padding counts as minus infinity.
-
-    Reads (N, C, *L); gives (N, C, *L') with L' as for `Conv`, rounded up under `ceil_mode`, where
-    the last window still starts inside the input or its low padding. `stride` None is the window.
-    """
+class WindowPool(Layer):
+    """What pools over windows share."""
 
     kernel_size: Ints = field(converter=fields.as_ints, validator=fields.positive_ints)
     stride: Ints | None = field(
@@ -25,6 +21,15 @@ class MaxPool(Layer):
     )
     dilation: Ints = field(default=(1,), converter=fields.as_ints, validator=fields.positive_ints)
     ceil_mode: bool = field(default=False, converter=fields.as_bool, validator=fields.boolean)
+
+
+@frozen
+class MaxPool(WindowPool):
+    """The maximum over windows; padding counts as minus infinity.
+
+    Reads (N, C, *L); gives (N, C, *L') with L' as for `Conv`, rounded up under `ceil_mode`, where
+    the last window still starts inside the input or its low padding. `stride` None is the window.
+    """
 
 
 @frozen
@@ -51,18 +56,9 @@ class AvgPool(Layer):
 
 
 @frozen
-class LpPool(Layer):
+class LpPool(WindowPool):
     """The p-norm of windows, (sum |x|^p)^(1/p); padding counts as zero. Shapes as for `MaxPool`."""
 
-    kernel_size: Ints = field(converter=fields.as_ints, validator=fields.positive_ints)
-    stride: Ints | None = field(
-        default=None, converter=fields.as_optional_ints, validator=fields.positive_ints
-    )
-    padding: Padding = field(
-        default=((0, 0),), converter=fields.as_padding, validator=fields.pooling_padding
-    )
-    dilation: Ints = field(default=(1,), converter=fields.as_ints, validator=fields.positive_ints)
-    ceil_mode: bool = field(default=False, converter=fields.as_bool, validator=fields.boolean)
     p: int = field(default=2, converter=fields.as_int, validator=fields.positive)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from convserve.layers import fields
-from convserve.layers.fields import Ints, Layer, Padding
+from convserve.layers.conv import GroupedConvolution
 
 
 @frozen
-class IntegerConv(Layer):
+class IntegerConv(GroupedConvolution):
     """Convolution of int8 or uint8 into int32, as ONNX's ConvInteger.
 
     (x - input_zero_point) is convolved with (weight - weight_zero_point); padding counts as the
@@ -18,18 +18,9 @@ class IntegerConv(Layer):
     `weight_zero_point` (out_channels).
     """
 
-    out_channels: int = field(converter=fields.as_int, validator=fields.positive)
-    kernel_size: Ints = field(converter=fields.as_ints, validator=fields.positive_ints)
-    stride: Ints = field(default=(1,), converter=fields.as_ints, validator=fields.positive_ints)
-    padding: Padding = field(
-        default=((0, 0),), converter=fields.as_padding, validator=fields.padding
-    )
-    dilation: Ints = field(default=(1,), converter=fields.as_ints, validator=fields.positive_ints)
-    groups: int = field(default=1, converter=fields.as_int, validator=fields.positive)
-
 
 @frozen
-class QuantizedConv(Layer):
+class QuantizedConv(GroupedConvolution):
     """Convolution of quantized numbers into quantized numbers, as ONNX's QLinearConv.
 
     A number is scale * (q - zero_point). The result is that of `IntegerConv`, plus `bias`, times
@@ -40,12 +31,4 @@ class QuantizedConv(Layer):
     (out_channels), `output_scale` (1), `output_zero_point` (1).
     """
 
-    out_channels: int = field(converter=fields.as_int, validator=fields.positive)
-    kernel_size: Ints = field(converter=fields.as_ints, validator=fields.positive_ints)
-    stride: Ints = field(default=(1,), converter=fields.as_ints, validator=fields.positive_ints)
-    padding: Padding = field(
-        default=((0, 0),), converter=fields.as_padding, validator=fields.padding
-    )
-    dilation: Ints = field(default=(1,), converter=fields.as_ints, validator=fields.positive_ints)
-    groups: int = field(default=1, converter=fields.as_int, validator=fields.positive)
     bias: bool = field(default=True, converter=fields.as_bool, validator=fields.boolean)

@@ -6,6 +6,7 @@ from attrs import field, frozen
 
 from convserve.layers import fields
 from convserve.layers.fields import Ints, Layer, Padding
+from convserve.layers.pool import WindowPool
 
 SCOPES = ("plane", "sample")
 
@@ -13,23 +14,15 @@ _scope = fields.one_of(*SCOPES)
 
 
 @frozen
-class MaxPoolIndices(Layer):
+class MaxPoolIndices(WindowPool):
     """The int64 index of each maximum of `MaxPool` with the same numbers; of equals, the first.
 
+    -1 stands for a window that has padding only, as a dilated one may.
     An index counts the elements of the unpadded input in C order: those of the channel's plane
     (`scope` "plane", 0 to prod(L) - 1), or of the sample ("sample", 0 to C * prod(L) - 1).
     `column_major` counts the spatial axes in the opposite order, the first one fastest.
     """
 
-    kernel_size: Ints = field(converter=fields.as_ints, validator=fields.positive_ints)
-    stride: Ints | None = field(
-        default=None, converter=fields.as_optional_ints, validator=fields.positive_ints
-    )
-    padding: Padding = field(
-        default=((0, 0),), converter=fields.as_padding, validator=fields.pooling_padding
-    )
-    dilation: Ints = field(default=(1,), converter=fields.as_ints, validator=fields.positive_ints)
-    ceil_mode: bool = field(default=False, converter=fields.as_bool, validator=fields.boolean)
     scope: str = field(default="plane", kw_only=True, validator=_scope)
     column_major: bool = field(
         default=False, kw_only=True, converter=fields.as_bool, validator=fields.boolean

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
 
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from convserve.pictures.labels import label_steps
-from convserve.pictures.style import BLUE, GREEN, GREY, ORANGE, RED, Axes
+from convserve.pictures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    RED,
+    TITLE_POINTS,
+    Axes,
+    legend_above,
+)
 from convserve.plans import LayerPlan, Plan
 
 AXIS_COLOURS = (RED, ORANGE, GREEN)
@@ -45,17 +55,11 @@ def draw_fields(axes: Axes, plan: Plan, width: float) -> None:
     ]
     _line(axes, jumps, GREY, "step between outputs", (0, (3, 1)))
     inputs = plan.inputs[0].shape[2 : 2 + rank]
+    label = "input"
     for size in dict.fromkeys(inputs):
-        axes.axhline(size, color=BLUE, linewidth=1, linestyle=(0, (6, 3)))
-        axes.annotate(
-            f"input: {size}",
-            (0, size),
-            xytext=(3, 3),
-            textcoords="offset points",
-            color=BLUE,
-            fontsize=8.5,
-        )
-    _finish(axes, "Receptive field")
+        axes.axhline(size, color=BLUE, linewidth=1, linestyle=(0, (6, 3)), label=label)
+        label = "_nolegend_"
+    _finish(axes, f"Receptive field (input {' × '.join(map(str, inputs))})")
     label_steps(axes, _names(plan), _turns(plan.layers), width)
 
 
@@ -70,10 +74,11 @@ def _draw_axes(axes: Axes, sizes: Sequence[Numbers], what: str) -> None:
     lines = (
         [("", sizes[0])]
         if sizes and same
-        else [(f", axis {n + 1}", line) for n, line in enumerate(sizes)]
+        else [(f"axis {n + 1}", line) for n, line in enumerate(sizes)]
     )
-    for (suffix, line), colour, dash in zip(lines, AXIS_COLOURS, _LINES, strict=False):
-        _line(axes, line, colour, what + suffix, dash)
+    for (axis, line), colour, dash in zip(lines, AXIS_COLOURS, _LINES, strict=False):
+        _line(axes, line, colour, ", ".join(filter(None, (what, axis))), dash)
+        what = ""
 
 
 def _line(axes: Axes, values: Numbers, colour: str, label: str, dash: object) -> None:
@@ -96,17 +101,13 @@ def _line(axes: Axes, values: Numbers, colour: str, label: str, dash: object) ->
 
 def _runs(levels: Numbers) -> list[tuple[int, int]]:
     """Where there are numbers: first and last plus one of each stretch."""
-    starts = [
-        i
-        for i, v in enumerate(levels)
-        if not math.isnan(v) and (i == 0 or math.isnan(levels[i - 1]))
-    ]
-    ends = [
-        i + 1
-        for i, v in enumerate(levels)
-        if not math.isnan(v) and (i + 1 == len(levels) or math.isnan(levels[i + 1]))
-    ]
-    return list(zip(starts, ends, strict=True))
+    runs, start = [], 0
+    for is_gap, run in groupby(levels, math.isnan):
+        stop = start + len(list(run))
+        if not is_gap:
+            runs.append((start, stop))
+        start = stop
+    return runs
 
 
 def _turns(layers: Sequence[LayerPlan]) -> list[int]:
@@ -126,12 +127,5 @@ def _finish(axes: Axes, title: str) -> None:
     axes.yaxis.set_major_locator(LogLocator(base=2, numticks=9))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(LogLocator(base=2, subs=()))
-    axes.set_title(title, pad=20)
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1.01),
-        borderaxespad=0,
-        ncols=6,
-        borderpad=0,
-        handlelength=2.2,
-    )
+    axes.set_title(title, pad=TITLE_POINTS)
+    legend_above(axes, 2.2)

@@ -196,16 +196,17 @@ def _described(layer: Layer) -> str:
 
 
 def _short(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Equal numbers as one, and low and high in words where they differ."""
-    named = [
-        value
-        if isinstance(value, int)
-        else value[0]
-        if value[0] == value[1]
-        else f"({value[0]}, {value[1]})"
-        for value in values
-    ]
-    return tuple(named[:1] if len(set(named)) == 1 else named)
+    """The values of all axes in words; once, where they are equal."""
+    words = tuple(map(_word, values))
+    return words[:1] if len(set(words)) == 1 else words
+
+
+def _word(value: int | tuple[int, int]) -> str:
+    """A number; of low and high one, where they are equal."""
+    if isinstance(value, int):
+        return str(value)
+    low, high = value
+    return str(low) if low == high else f"({low}, {high})"
 
 
 def _times(values: Sequence[object]) -> str:

@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from convserve.pictures.labels import label_steps
-from convserve.pictures.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, Axes
+from convserve.pictures.labels import MAX_CHARACTERS, label_steps, shorten
+from convserve.pictures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    TITLE_POINTS,
+    Axes,
+    legend_above,
+    note,
+)
 from convserve.plans import MemoryMoment, Plan
 from convserve.tables import byte_text
 
@@ -21,6 +33,7 @@ PARTS = {
 HEADROOM = 1.22  # of the peak, for what is written above it
 PHASE_HEADROOM = 1.42  # and for the phases of training above that
 NEAR = 3.0  # times the peak: a limit further away is only said
+PEAK_INCHES = 0.1  # for a character of what is said of it
 LAST_PART = 0.9  # of the steps: what begins behind has its name to the left
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -36,21 +49,14 @@ def draw_memory(axes: Axes, plan: Plan, width: float) -> None:
     headroom = PHASE_HEADROOM if plan.training else HEADROOM
     axes.set_ylim(0, headroom * max(top, totals[peak] / scale))
     axes.set_ylabel(unit)
-    _mark_peak(axes, peak, len(moments), totals[peak] / scale, _peak_text(moments[peak]))
+    _mark_peak(axes, moments, peak, totals[peak] / scale, width)
     _name_phases(axes, moments)
     changes = [i for i in range(1, len(totals)) if totals[i] != totals[i - 1]]
     changes.sort(key=lambda i: -abs(totals[i] - totals[i - 1]))
     label_steps(axes, [moment.layer for moment in moments], [peak, *changes], width)
     of = f"training with {plan.optimizer}" if plan.training else "inference"
-    axes.set_title(f"Memory of {of}{' (N = 1)' if plan.symbolic_batch else ''}", pad=20)
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1.01),
-        borderaxespad=0,
-        ncols=6,
-        borderpad=0,
-        handlelength=1.2,
-    )
+    axes.set_title(f"Memory of {of}{' (N = 1)' if plan.symbolic_batch else ''}", pad=TITLE_POINTS)
+    legend_above(axes, 1.2)
 
 
 def _stack(axes: Axes, moments: Sequence[MemoryMoment], scale: float) -> None:
@@ -72,47 +78,33 @@ def _draw_limit(axes: Axes, plan: Plan, peak: int, scale: float) -> float:
     name, limit = plan.fit.device, plan.fit.memory_bytes
     if peak <= 0 or limit > NEAR * peak:
         text = f"{name} has {byte_text(limit)}"
-        axes.annotate(
-            text,
-            (1, 1),
-            xycoords="axes fraction",
-            xytext=(0, 4),
-            textcoords="offset points",
-            ha="right",
-            color=GREY,
-            fontsize=8.5,
-        )
+        note(axes, text, (1, 1), (0, TITLE_POINTS), "axes fraction", ha="right", color=GREY)
         return 0.0
-    axes.axhline(limit / scale, color=INK, linestyle=(0, (5, 3)), linewidth=1.2)
-    axes.annotate(
-        f"{name}: {byte_text(limit)}",
-        (1, limit / scale),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 3),
-        textcoords="offset points",
-        ha="right",
-        fontsize=8.5,
-    )
-    return limit / scale
+    height = limit / scale
+    axes.axhline(height, color=INK, linestyle=(0, (5, 3)), linewidth=1.2)
+    text = f"{name}: {byte_text(limit)}"
+    note(axes, text, (1, height), (0, 3), ("axes fraction", "data"), ha="right")
+    return height
 
 
-def _mark_peak(axes: Axes, step: int, count: int, height: float, text: str) -> None:
+def _mark_peak(
+    axes: Axes, moments: Sequence[MemoryMoment], step: int, height: float, width: float
+) -> None:
+    """The peak and its layer, written to the side that has more of the `width` inches."""
     axes.plot([step + 0.5], [height], marker="v", color=INK, markersize=6, clip_on=False)
-    left = step < count / 2
-    axes.annotate(
-        text,
-        (step + 0.5, height),
-        xytext=(8 if left else -8, 5),
-        textcoords="offset points",
-        ha="left" if left else "right",
-        fontsize=9,
-        fontweight="bold",
-    )
+    place = (step + 0.5) / len(moments)
+    shift, align = ((8, 5), "left") if place < 0.5 else ((-8, 5), "right")
+    text = _peak_text(moments, step, int(width * max(place, 1 - place) / PEAK_INCHES))
+    note(axes, text, (step + 0.5, height), shift, ha=align, fontsize=9, fontweight="bold")
 
 
-def _peak_text(moment: MemoryMoment) -> str:
+def _peak_text(moments: Sequence[MemoryMoment], step: int, room: int) -> str:
+    """`peak 12.0 MiB at conv1`, in so many characters if the layer's name can be cut to that."""
+    moment = moments[step]
+    size = f"peak {byte_text(moment.byte_count)} at "
     phase = "" if moment.phase == "forward" else f", {moment.phase}"
-    return f"peak {byte_text(moment.byte_count)} at {moment.layer}{phase}"
+    limit = max(MAX_CHARACTERS, room - len(size) - len(phase))
+    return size + shorten([each.layer for each in moments], limit)[step] + phase
 
 
 def _name_phases(axes: Axes, moments: Sequence[MemoryMoment]) -> None:
@@ -122,17 +114,10 @@ def _name_phases(axes: Axes, moments: Sequence[MemoryMoment]) -> None:
     for phase, length in phases if len(phases) > 1 else ():
         if start:
             axes.axvline(start, color=GREY, linewidth=0.8, linestyle=":")
-        is_last = start > LAST_PART * len(moments)
-        axes.annotate(
-            phase,
-            (start, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(-3 if is_last else 3, -10),
-            textcoords="offset points",
-            ha="right" if is_last else "left",
-            color=GREY,
-            fontsize=8.5,
-        )
+        shift, align = ((3, -10), "left")
+        if start > LAST_PART * len(moments):
+            shift, align = ((-3, -10), "right")
+        note(axes, phase, (start, 1), shift, ("data", "axes fraction"), ha=align, color=GREY)
         start += length
 
 

@@ -21,6 +21,8 @@ BLUE, SKY, GREEN, ORANGE, RED, PURPLE = (
 )
 INK, GREY, PALE = "#222222", "#767676", "#EDEDED"
 
+TITLE_POINTS = 20  # of the title above the picture: the legend is between them
+
 SUFFIXES = (".svg", ".png", ".pdf")
 _UNDATED = {".svg": "Date", ".png": "Software", ".pdf": "CreationDate"}
 
@@ -78,3 +80,40 @@ def write(figure: Figure, path: Path | None) -> Figure:
 def styled() -> Any:
     """The context in which figures are made."""
     return mpl.rc_context(STYLE)
+
+
+def legend_above(axes: Axes, handle_length: float) -> None:
+    """The legend in a row between the picture and its title."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1.01),
+        borderaxespad=0,
+        ncols=6,
+        borderpad=0,
+        handlelength=handle_length,
+        handletextpad=0.5,
+        columnspacing=1.3,
+    )
+
+
+def note(
+    axes: Axes,
+    text: str,
+    place: tuple[float, float],
+    shift: tuple[float, float],
+    coordinates: str | tuple[str, str] = "data",
+    **look: Any,
+) -> None:
+    """A small remark, `shift` points from a place; `look` is Matplotlib's, such as `ha`.
+
+    It takes no room from the picture: a long one would squeeze it.
+    """
+    remark = axes.annotate(
+        text,
+        place,
+        xycoords=coordinates,
+        xytext=shift,
+        textcoords="offset points",
+        **{"fontsize": 8.5, **look},
+    )
+    remark.set_in_layout(False)

@@ -493,10 +493,12 @@ class Fold(_message.Message):
     def __init__(self, output_size: _Optional[_Iterable[int]] = ..., kernel_size: _Optional[_Iterable[int]] = ..., stride: _Optional[_Iterable[int]] = ..., padding: _Optional[_Union[Padding, _Mapping]] = ..., dilation: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Scale(_message.Message):
-    __slots__ = ("bias",)
+    __slots__ = ("bias", "axis")
     BIAS_FIELD_NUMBER: _ClassVar[int]
+    AXIS_FIELD_NUMBER: _ClassVar[int]
     bias: bool
-    def __init__(self, bias: bool = ...) -> None: ...
+    axis: int
+    def __init__(self, bias: bool = ..., axis: _Optional[int] = ...) -> None: ...
 
 class LpPool(_message.Message):
     __slots__ = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "p")

@@ -28,35 +28,36 @@ from convserve.v1 import layer_pb2 as convserve_dot_v1_dot_layer__pb2
 from convserve.v1 import plan_pb2 as convserve_dot_v1_dot_plan__pb2
 from convserve.v1 import precision_pb2 as convserve_dot_v1_dot_precision__pb2
 from convserve.v1 import tensor_pb2 as convserve_dot_v1_dot_tensor__pb2
+from convserve.v1 import tiles_pb2 as convserve_dot_v1_dot_tiles__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#convserve/v1/planning_service.proto\x12\x0c\x63onvserve.v1\x1a\x19\x63onvserve/v1/device.proto\x1a\x1e\x63onvserve/v1/explanation.proto\x1a\x18\x63onvserve/v1/layer.proto\x1a\x17\x63onvserve/v1/plan.proto\x1a\x1c\x63onvserve/v1/precision.proto\x1a\x19\x63onvserve/v1/tensor.proto\"\x9b\x02\n\x0bPlanRequest\x12&\n\x07network\x18\x01 \x01(\x0b\x32\x15.convserve.v1.Network\x12(\n\x06inputs\x18\x02 \x03(\x0b\x32\x18.convserve.v1.TensorSpec\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x04 \x01(\x08\x12$\n\x06layout\x18\x05 \x01(\x0e\x32\x14.convserve.v1.Layout\x12\x10\n\x08training\x18\x06 \x01(\x08\x12\x11\n\toptimizer\x18\x07 \x01(\t\x12*\n\tprecision\x18\x08 \x01(\x0e\x32\x17.convserve.v1.Precision\x12\x11\n\tmax_batch\x18\t \x01(\x08\x12\x0f\n\x07kernels\x18\n \x01(\x08\"0\n\x0cPlanResponse\x12 \n\x04plan\x18\x01 \x01(\x0b\x32\x12.convserve.v1.Plan\"\x14\n\x12ListDevicesRequest\"<\n\x13ListDevicesResponse\x12%\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x14.convserve.v1.Device\"\x82\x01\n\x14ImportNetworkRequest\x12\x33\n\x06header\x18\x01 \x01(\x0b\x32!.convserve.v1.ImportNetworkHeaderH\x00\x12*\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x19.convserve.v1.TensorChunkH\x00\x42\t\n\x07message\"\xaa\x01\n\x13ImportNetworkHeader\x12)\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x19.convserve.v1.ModelFormat\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x12\n\nbyte_count\x18\x03 \x01(\x03\x12(\n\x06inputs\x18\x04 \x03(\x0b\x32\x18.convserve.v1.InputShape\x12\x17\n\x0fwithout_weights\x18\x05 \x01(\x08\")\n\nInputShape\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x03\"\xa7\x01\n\x15ImportNetworkResponse\x12&\n\x07network\x18\x01 \x01(\x0b\x32\x15.convserve.v1.Network\x12(\n\x06inputs\x18\x02 \x03(\x0b\x32\x18.convserve.v1.TensorSpec\x12-\n\x07weights\x18\x03 \x03(\x0b\x32\x1c.convserve.v1.ImportedWeight\x12\r\n\x05notes\x18\x04 \x03(\t\"H\n\x0eImportedWeight\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.convserve.v1.TensorSpec\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c*\x8c\x01\n\x0bModelFormat\x12\x1c\n\x18MODEL_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11MODEL_FORMAT_ONNX\x10\x01\x12\x16\n\x12MODEL_FORMAT_KERAS\x10\x02\x12\x16\n\x12MODEL_FORMAT_CAFFE\x10\x03\x12\x18\n\x14MODEL_FORMAT_DARKNET\x10\x04\x32\xa8\x03\n\x0fPlanningService\x12=\n\x04Plan\x12\x19.convserve.v1.PlanRequest\x1a\x1a.convserve.v1.PlanResponse\x12U\n\x0c\x45xplainLayer\x12!.convserve.v1.ExplainLayerRequest\x1a\".convserve.v1.ExplainLayerResponse\x12O\n\nFindLayers\x12\x1f.convserve.v1.FindLayersRequest\x1a .convserve.v1.FindLayersResponse\x12R\n\x0bListDevices\x12 .convserve.v1.ListDevicesRequest\x1a!.convserve.v1.ListDevicesResponse\x12Z\n\rImportNetwork\x12\".convserve.v1.ImportNetworkRequest\x1a#.convserve.v1.ImportNetworkResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#convserve/v1/planning_service.proto\x12\x0c\x63onvserve.v1\x1a\x19\x63onvserve/v1/device.proto\x1a\x1e\x63onvserve/v1/explanation.proto\x1a\x18\x63onvserve/v1/layer.proto\x1a\x17\x63onvserve/v1/plan.proto\x1a\x1c\x63onvserve/v1/precision.proto\x1a\x19\x63onvserve/v1/tensor.proto\x1a\x18\x63onvserve/v1/tiles.proto\"\x9b\x02\n\x0bPlanRequest\x12&\n\x07network\x18\x01 \x01(\x0b\x32\x15.convserve.v1.Network\x12(\n\x06inputs\x18\x02 \x03(\x0b\x32\x18.convserve.v1.TensorSpec\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x04 \x01(\x08\x12$\n\x06layout\x18\x05 \x01(\x0e\x32\x14.convserve.v1.Layout\x12\x10\n\x08training\x18\x06 \x01(\x08\x12\x11\n\toptimizer\x18\x07 \x01(\t\x12*\n\tprecision\x18\x08 \x01(\x0e\x32\x17.convserve.v1.Precision\x12\x11\n\tmax_batch\x18\t \x01(\x08\x12\x0f\n\x07kernels\x18\n \x01(\x08\"0\n\x0cPlanResponse\x12 \n\x04plan\x18\x01 \x01(\x0b\x32\x12.convserve.v1.Plan\"\x14\n\x12ListDevicesRequest\"<\n\x13ListDevicesResponse\x12%\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x14.convserve.v1.Device\"\x82\x01\n\x14ImportNetworkRequest\x12\x33\n\x06header\x18\x01 \x01(\x0b\x32!.convserve.v1.ImportNetworkHeaderH\x00\x12*\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x19.convserve.v1.TensorChunkH\x00\x42\t\n\x07message\"\xaa\x01\n\x13ImportNetworkHeader\x12)\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x19.convserve.v1.ModelFormat\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x12\n\nbyte_count\x18\x03 \x01(\x03\x12(\n\x06inputs\x18\x04 \x03(\x0b\x32\x18.convserve.v1.InputShape\x12\x17\n\x0fwithout_weights\x18\x05 \x01(\x08\")\n\nInputShape\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x03\"\xa7\x01\n\x15ImportNetworkResponse\x12&\n\x07network\x18\x01 \x01(\x0b\x32\x15.convserve.v1.Network\x12(\n\x06inputs\x18\x02 \x03(\x0b\x32\x18.convserve.v1.TensorSpec\x12-\n\x07weights\x18\x03 \x03(\x0b\x32\x1c.convserve.v1.ImportedWeight\x12\r\n\x05notes\x18\x04 \x03(\t\"H\n\x0eImportedWeight\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.convserve.v1.TensorSpec\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c*\x8c\x01\n\x0bModelFormat\x12\x1c\n\x18MODEL_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11MODEL_FORMAT_ONNX\x10\x01\x12\x16\n\x12MODEL_FORMAT_KERAS\x10\x02\x12\x16\n\x12MODEL_FORMAT_CAFFE\x10\x03\x12\x18\n\x14MODEL_FORMAT_DARKNET\x10\x04\x32\xf6\x03\n\x0fPlanningService\x12=\n\x04Plan\x12\x19.convserve.v1.PlanRequest\x1a\x1a.convserve.v1.PlanResponse\x12U\n\x0c\x45xplainLayer\x12!.convserve.v1.ExplainLayerRequest\x1a\".convserve.v1.ExplainLayerResponse\x12O\n\nFindLayers\x12\x1f.convserve.v1.FindLayersRequest\x1a .convserve.v1.FindLayersResponse\x12L\n\tPlanTiles\x12\x1e.convserve.v1.PlanTilesRequest\x1a\x1f.convserve.v1.PlanTilesResponse\x12R\n\x0bListDevices\x12 .convserve.v1.ListDevicesRequest\x1a!.convserve.v1.ListDevicesResponse\x12Z\n\rImportNetwork\x12\".convserve.v1.ImportNetworkRequest\x1a#.convserve.v1.ImportNetworkResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'convserve.v1.planning_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELFORMAT']._serialized_start=1234
-  _globals['_MODELFORMAT']._serialized_end=1374
-  _globals['_PLANREQUEST']._serialized_start=221
-  _globals['_PLANREQUEST']._serialized_end=504
-  _globals['_PLANRESPONSE']._serialized_start=506
-  _globals['_PLANRESPONSE']._serialized_end=554
-  _globals['_LISTDEVICESREQUEST']._serialized_start=556
-  _globals['_LISTDEVICESREQUEST']._serialized_end=576
-  _globals['_LISTDEVICESRESPONSE']._serialized_start=578
-  _globals['_LISTDEVICESRESPONSE']._serialized_end=638
-  _globals['_IMPORTNETWORKREQUEST']._serialized_start=641
-  _globals['_IMPORTNETWORKREQUEST']._serialized_end=771
-  _globals['_IMPORTNETWORKHEADER']._serialized_start=774
-  _globals['_IMPORTNETWORKHEADER']._serialized_end=944
-  _globals['_INPUTSHAPE']._serialized_start=946
-  _globals['_INPUTSHAPE']._serialized_end=987
-  _globals['_IMPORTNETWORKRESPONSE']._serialized_start=990
-  _globals['_IMPORTNETWORKRESPONSE']._serialized_end=1157
-  _globals['_IMPORTEDWEIGHT']._serialized_start=1159
-  _globals['_IMPORTEDWEIGHT']._serialized_end=1231
-  _globals['_PLANNINGSERVICE']._serialized_start=1377
-  _globals['_PLANNINGSERVICE']._serialized_end=1801
+  _globals['_MODELFORMAT']._serialized_start=1260
+  _globals['_MODELFORMAT']._serialized_end=1400
+  _globals['_PLANREQUEST']._serialized_start=247
+  _globals['_PLANREQUEST']._serialized_end=530
+  _globals['_PLANRESPONSE']._serialized_start=532
+  _globals['_PLANRESPONSE']._serialized_end=580
+  _globals['_LISTDEVICESREQUEST']._serialized_start=582
+  _globals['_LISTDEVICESREQUEST']._serialized_end=602
+  _globals['_LISTDEVICESRESPONSE']._serialized_start=604
+  _globals['_LISTDEVICESRESPONSE']._serialized_end=664
+  _globals['_IMPORTNETWORKREQUEST']._serialized_start=667
+  _globals['_IMPORTNETWORKREQUEST']._serialized_end=797
+  _globals['_IMPORTNETWORKHEADER']._serialized_start=800
+  _globals['_IMPORTNETWORKHEADER']._serialized_end=970
+  _globals['_INPUTSHAPE']._serialized_start=972
+  _globals['_INPUTSHAPE']._serialized_end=1013
+  _globals['_IMPORTNETWORKRESPONSE']._serialized_start=1016
+  _globals['_IMPORTNETWORKRESPONSE']._serialized_end=1183
+  _globals['_IMPORTEDWEIGHT']._serialized_start=1185
+  _globals['_IMPORTEDWEIGHT']._serialized_end=1257
+  _globals['_PLANNINGSERVICE']._serialized_start=1403
+  _globals['_PLANNINGSERVICE']._serialized_end=1905
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ from convserve.v1 import layer_pb2 as _layer_pb2
 from convserve.v1 import plan_pb2 as _plan_pb2
 from convserve.v1 import precision_pb2 as _precision_pb2
 from convserve.v1 import tensor_pb2 as _tensor_pb2
+from convserve.v1 import tiles_pb2 as _tiles_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor

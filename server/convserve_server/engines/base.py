@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from convserve.plans import StepRecord
+from convserve.runs import StepRecord
 from convserve.tensors import Array
 
 from convserve_server.planning.program import Work

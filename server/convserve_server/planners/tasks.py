@@ -12,6 +12,7 @@ TASKS: dict[str, str] = {
     "plan": "convserve_server.services.plans:plan_task",
     "plan_convolutions": "convserve_server.services.plans:convolutions_task",
     "import_network": "convserve_server.planning.importers.task:import_network",
+    "plan_tiles": "convserve_server.services.tiles:tiles_task",
     "cudnn_offer": "convserve_server.planners.cudnn.task:offer",
 }
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 
-from attrs import fields
 from convserve.errors import InvalidLayerError, ShapeError
 from convserve.layers import (
     AvgPool,
     Conv,
     ConvTranspose,
     Layer,
-    LpPool,
-    MaxPool,
-    MaxPoolIndices,
 )
-from convserve.layers.fields import MAX_SPATIAL_RANK, Padding, Pairs
+from convserve.layers.fields import MAX_SPATIAL_RANK, Padding, Pairs, field_names, settle
+from convserve.layers.pool import WindowPool
 from convserve.tensors import Shape
 
 from convserve_server.planning.receptive_field import Reach
@@ -25,7 +23,7 @@ from convserve_server.planning.windows import Window, same_total, split
 
 T = TypeVar("T")
 L = TypeVar("L", bound=Layer)
-Windowed: TypeAlias = Conv | ConvTranspose | MaxPool | AvgPool | LpPool | MaxPoolIndices
+Windowed: TypeAlias = Conv | ConvTranspose | WindowPool | AvgPool
 
 _AXIS_NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
@@ -97,19 +95,23 @@ def spread(layer: L, rank: int, *fields: str) -> L:
     return layer if values == given else settle(layer, **values)
 
 
-def settle(layer: L, **values: Any) -> L:
-    """The layer with such fields, which are right: `attrs.evolve` without its checks.
+def likeness(layer: Layer) -> object:
+    """What layers of one kind have in common that differ in name and inputs alone."""
+    return _likeness(type(layer))(layer)  # type: ignore[arg-type]  # classes are hashable
 
-    Planning comes through here for every layer; the checks are for what people write, and take
-    ten times as long.
-    """
-    kind = type(layer)
-    settled = object.__new__(kind)
-    for attribute in fields(kind):
-        name = attribute.name
-        value = values[name] if name in values else getattr(layer, name)
-        object.__setattr__(settled, name, value)
-    return settled
+
+@cache  # one entry per kind
+def _likeness(kind: type[Layer]) -> Callable[[Layer], object]:
+    common = ("name", "inputs")
+    own = (name for name in field_names(kind) if name not in common)  # type: ignore[arg-type]
+    return attrgetter("__class__", *own)
+
+
+def padding_of(layer: Windowed, shape: Shape) -> Pairs:
+    """(low, high) per axis of a sample, of the numbers or the mode that the layer has."""
+    if not isinstance(layer.padding, str):  # by far the most: no windows are made for them
+        return per_axis(layer.padding, len(shape) - 1, "padding")
+    return resolve_padding(layer.padding, windows_of(layer, shape))
 
 
 @lru_cache(maxsize=1024)  # every rule of a layer asks for them, and so do layers that repeat
@@ -188,6 +190,18 @@ def check_border(mode: str, padding: Pairs, lengths: Shape) -> None:
             )
 
 
+def check_result(output: Shape) -> None:
+    """Raise ShapeError for a result (C, *L') whose padding cuts all of an axis away."""
+    for axis, size in enumerate(output[1:]):
+        if size < 1:
+            raise ShapeError(
+                f"the {axis_names(len(output) - 1)[axis]} of the result would be {size}, but must "
+                "be at least 1; cut less with padding",
+                field="padding",
+                metadata={"axis": axis, "value": size, "limit": 1},
+            )
+
+
 def explain_padding(mode: Padding, window: Window) -> list[str]:
     """How a mode became numbers; nothing for numbers."""
     if not isinstance(mode, str):
@@ -226,6 +240,19 @@ def explain_count(window: Window) -> str:
         "L' = floor((L + low + high - e) / stride) + 1 = "
         f"floor(({numbers}) / {window.stride}) + 1 = {window.count}"
     )
+
+
+def explain_windows(
+    padding: Padding,
+    windows: Sequence[Window],
+    explain_size: Callable[[Window], str] = explain_count,
+) -> list[str]:
+    """For each axis e, the padding of a mode, and the output length."""
+    lines = []
+    for axis, window in zip(axis_names(len(windows)), windows, strict=True):
+        formulas = [explain_span(window), *explain_padding(padding, window), explain_size(window)]
+        lines += [f"{axis}: {line}" for line in formulas]
+    return lines
 
 
 def product(sizes: Sequence[int]) -> str:

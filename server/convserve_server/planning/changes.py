@@ -1,13 +1,14 @@
 """For a layer that cannot be, or gives another size than was wanted: the nearest that can.
 
 Each candidate changes one field, to the value nearest to the present one that the size rules allow;
-every one of them is planned before it is told.
+every one of them is planned before it is told. For a layer in a dialect, changes that it has no
+words for, or that its runtime refuses, are left out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from attrs import evolve, frozen
@@ -38,15 +39,18 @@ class _Edit:
     distance: int
 
 
-def nearest_changes(layer: Layer, shape: Shape, wanted: Ints | None) -> tuple[Change, ...]:
+def nearest_changes(
+    layer: Layer, shape: Shape, wanted: Ints | None, takes: Callable[[Layer, Shape], bool]
+) -> tuple[Change, ...]:
     """Edits of one field each, the nearest first, that make the layer possible for (C, *L).
 
-    With `wanted`, one size per spatial axis, only those that give it.
+    With `wanted`, one size per spatial axis, only those that give it. `takes` tells whether the
+    runtime that it is written for takes a layer for a sample's shape.
     """
     found: dict[str, Change] = {}
     for edit in _edits(layer, shape, wanted):
         sizes = _sizes(edit.layer, edit.shape)
-        if sizes and sizes == (wanted or sizes):
+        if sizes and sizes == (wanted or sizes) and takes(edit.layer, edit.shape):
             change = Change(edit=edit.text, gives=shown_sizes(sizes), distance=edit.distance)
             found.setdefault(edit.text, change)
     return tuple(sorted(found.values(), key=lambda change: change.distance))[:MAX_CHANGES]
@@ -247,9 +251,9 @@ def _channel_edits(layer: Layer, shape: Shape) -> Iterator[_Edit]:
     if not out or not (channels % groups or out % groups):
         return
     for value in _divisors_around(math.gcd(channels, out), groups):
-        yield _edit(layer, shape, "groups", (value,), abs(value - groups))
+        yield _edit(layer, shape, "groups", value, abs(value - groups))
     for value in _multiples_around(out, groups) if not channels % groups else ():
-        yield _edit(layer, shape, "out_channels", (value,), abs(value - out))
+        yield _edit(layer, shape, "out_channels", value, abs(value - out))
     for value in _multiples_around(channels, groups) if not out % groups else ():
         distance = abs(value - channels)
         yield _Edit(f"input channels {value}", layer, (value, *shape[1:]), distance)
@@ -269,8 +273,6 @@ def _multiples_around(number: int, value: int) -> list[int]:
 
 
 def _edit(layer: Layer, shape: Shape, name: str, value: Any, distance: int) -> _Edit:
-    if name in ("groups", "out_channels"):
-        [value] = value
     if name == "output_padding" and getattr(layer, "output_size", None) is not None:
         layer = evolve(layer, **_values(output_size=None))
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import evolve
@@ -16,16 +17,17 @@ from convserve.tensors import Shape, TensorSpec
 
 from convserve_server.planning.axes import axis_names, per_axis, windows_of
 from convserve_server.planning.changes import nearest_changes, shown_sizes
-from convserve_server.planning.dialects import NATIVE, Reading, read_layer, reading_of
-from convserve_server.planning.dialects.comparing import render
+from convserve_server.planning.dialects import DIALECTS, NATIVE, Reading, read_layer, reading_of
+from convserve_server.planning.dialects.comparing import is_taken, render
 from convserve_server.planning.dialects.native import write_native
 from convserve_server.planning.inverse import inputs_of
 from convserve_server.planning.planner import plan_network
 from convserve_server.planning.program import Advisor
 
+_TENSORFLOW = "TensorFlow's rule, the odd element at the end (Keras, JAX, ONNX SAME_UPPER)"
 _RULES = {
-    "same": "TensorFlow's rule, the odd element at the end (Keras, JAX, ONNX SAME_UPPER)",
-    "same_upper": "TensorFlow's rule, the odd element at the end (Keras, JAX, ONNX SAME_UPPER)",
+    "same": _TENSORFLOW,
+    "same_upper": _TENSORFLOW,
     "same_lower": "ONNX's SAME_LOWER, the odd element at the start (SciPy's same)",
     "causal": "Keras's rule, dilation * (kernel_size - 1) before and nothing after",
     "full": "SciPy's full, every window that touches the input",
@@ -71,36 +73,27 @@ def explain_layer(
         if not error.field.startswith("layers["):
             raise
         explanation = _with_problem(explanation, error)
-        return evolve(explanation, changes=nearest_changes(reading.layer, shape, wanted or None))
+        changes = _changes(reading.layer, reading.dialect, shape, wanted)
+        return evolve(explanation, changes=changes)
     sizes = per_axis(wanted, len(shape) - 1, "wanted_size") if wanted else ()
-    return evolve(
-        explanation,
-        plan=plan,
-        changes=_changes(reading.layer, plan, shape, sizes),
-        notes=(
-            *explanation.notes,
-            *_padding_notes(reading.layer, plan),
-            *_wanted_notes(plan, sizes),
-            *_collapse_notes(plan, shape),
-        ),
-    )
+    return _with_plan(explanation, reading.layer, plan, shape, sizes)
 
 
 def _sample(inputs: Sequence[TensorSpec]) -> Shape:
     """One sample of the first input."""
     if not inputs or len(inputs[0].shape) < 2:
+        given = inputs[0].shape if inputs else "none"
         raise ShapeError(
-            "a layer is explained for an input (batch, channels, spatial axes...)", field="inputs"
+            f"the input is {given}; give the shape (batch, channels, spatial axes...) that the "
+            "layer reads, such as (1, 3, 224, 224)",
+            field="inputs",
         )
     return inputs[0].shape[1:]
 
 
 def _read(subject: Layer | str, dialect: str, shape: Shape) -> Reading:
     if isinstance(subject, str):
-        reading = read_layer(subject, dialect, shape[0])
-        if reading.words is not None:
-            reading.words.spread(len(shape) - 1)  # which raises for another number of axes
-        return reading
+        return read_layer(subject, dialect, shape[0], len(shape) - 1)
     if dialect not in ("", NATIVE):
         raise InvalidArgumentError(
             f"the layer is one of ours, in no dialect such as {dialect[:40]!r}", field="dialect"
@@ -123,10 +116,31 @@ def _plan(layer: Layer, inputs: Sequence[TensorSpec], **options: Any) -> LayerPl
     return plan_network(Network([layer], names), specs, explain=True, **options).layers[0]
 
 
-def _changes(layer: Layer, plan: LayerPlan, shape: Shape, sizes: Ints) -> tuple[Change, ...]:
-    if not sizes or plan.output.shape[2:] == sizes:
-        return ()
-    return nearest_changes(layer, shape, sizes)
+def _with_plan(
+    explanation: Explanation, layer: Layer, plan: LayerPlan, shape: Shape, sizes: Ints
+) -> Explanation:
+    """`sizes` are the wanted ones, one per spatial axis; none if it does not matter."""
+    is_missed = sizes and plan.output.shape[2:] != sizes
+    changes = _changes(layer, explanation.dialect, shape, sizes) if is_missed else ()
+    notes = (
+        *explanation.notes,
+        *_refusal_notes(explanation),
+        *_padding_notes(layer, plan),
+        *_wanted_notes(plan, sizes),
+        *_collapse_notes(plan, shape),
+    )
+    return evolve(explanation, plan=plan, changes=changes, notes=notes)
+
+
+def _changes(layer: Layer, dialect: str, shape: Shape, sizes: Ints) -> tuple[Change, ...]:
+    return nearest_changes(layer, shape, sizes or None, partial(is_taken, dialect))
+
+
+def _refusal_notes(explanation: Explanation) -> Iterator[str]:
+    """That the framework whose words they are refuses what we run."""
+    rows = [row for row in explanation.renderings if row.dialect == explanation.dialect]
+    if rows and rows[0].outcome == "refused":
+        yield f"{DIALECTS[explanation.dialect].title} refuses it: {rows[0].message}"
 
 
 def _padding_notes(layer: Layer, plan: LayerPlan) -> Iterator[str]:

@@ -14,7 +14,7 @@ from convserve.networks import Network
 from convserve.plans import Kernel
 from convserve.tensors import SYMBOLIC_BATCH, TensorSpec
 
-from convserve_server.planning.graph import walk
+from convserve_server.planning.graph import steps_of, walk
 from convserve_server.planning.inputs import name_inputs, read_inputs
 from convserve_server.planning.kernels import (
     FORWARD,
@@ -62,7 +62,7 @@ def wanted_of(
     given = read_inputs(name_inputs(network, inputs), layout, "inputs")
     count = 1 if given.batch == SYMBOLIC_BATCH else given.batch
     nodes = walk(network, given.samples, count)
-    return wanted((node.step(count) for node in nodes), training=training)
+    return wanted(steps_of(nodes, count), training=training)
 
 
 @frozen

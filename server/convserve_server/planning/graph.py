@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
 from convserve.errors import InvalidNetworkError, error_at
 from convserve.layers import Layer, kind_of
+from convserve.layers.fields import settle
 from convserve.networks import Network
 from convserve.tensors import Shape, TensorSpec, dtype_of
 
-from convserve_server.planning.axes import batched
+from convserve_server.planning.axes import batched, likeness
 from convserve_server.planning.dtypes import check_takes
 from convserve_server.planning.layers import rule_of
 from convserve_server.planning.layers.rule import Rule, Work
 from convserve_server.planning.limits import check_counts, check_tensor
 from convserve_server.planning.program import Step
+from convserve_server.planning.receptive_field import Reach
 from convserve_server.planning.weights import check_shape
 
 
@@ -43,7 +45,8 @@ class Sample:
 class Node:
     """One layer in its place: `given` as the caller wrote it, `layer` resolved. Counts per sample.
 
-    `shapes` are those of `inputs`; `trained` holds those of `parameters` that count as parameters.
+    `shapes` are those of `inputs`; `trained` holds those of `parameters` that count as parameters,
+    `parameter_count` their elements; `weight_bytes` are those of all, statistics included.
     """
 
     given: Layer
@@ -56,25 +59,14 @@ class Node:
     output: Sample
     mac_count: int
     work: Work
+    reaches: tuple[Reach, ...]
+    parameter_count: int
+    weight_bytes: int
 
     @property
     def flop_count(self) -> int:
         """2 per multiply-accumulate, and the elementwise work. Per sample."""
         return 2 * self.mac_count + self.work.count
-
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of all weights, statistics included."""
-        return sum(spec.byte_count for spec in self.parameters)
-
-    def step(self, batch: int) -> Step:
-        """The layer as an engine reads it."""
-        return Step(
-            layer=self.layer,
-            inputs=tuple(sample.spec(batch) for sample in self.inputs),
-            parameters=self.parameters,
-            output=self.output.spec(batch),
-        )
 
 
 def walk(
@@ -92,16 +84,62 @@ def walk(
     begins with the layer's position in `Network.layers`.
     """
     known = dict(inputs)
+    models: dict[object, Node] = {}  # most layers of a network are like an earlier one
     nodes = []
     for index in network.order:
         layer = network.layers[index]
         sources = tuple(known[name] for name in layer.inputs or ())
-        node = _visit(f"layers[{index}]", layer, sources, weights)
-        with error_at(f"layers[{index}]"):
-            _check_size(node, batch)
+        key = (likeness(layer), *((sample.shape, sample.dtype) for sample in sources))
+        model = models.get(key) if weights is None else None
+        if model is not None:
+            node = _repeat(model, layer, sources)
+        else:
+            node = models[key] = _visit(f"layers[{index}]", layer, sources, weights)
+            with error_at(f"layers[{index}]"):
+                _check_size(node, batch)
         known[node.output.name] = node.output
         nodes.append(node)
     return tuple(nodes)
+
+
+def steps_of(nodes: Sequence[Node], batch: int) -> tuple[Step, ...]:
+    """The layers as an engine reads them."""
+    samples = {sample.name: sample for node in nodes for sample in (*node.inputs, node.output)}
+    specs = {name: sample.spec(batch) for name, sample in samples.items()}  # one for all readers
+    return tuple(
+        Step(
+            layer=node.layer,
+            inputs=tuple(specs[sample.name] for sample in node.inputs),
+            parameters=node.parameters,
+            output=specs[node.output.name],
+        )
+        for node in nodes
+    )
+
+
+def _repeat(model: Node, given: Layer, inputs: tuple[Sample, ...]) -> Node:
+    """The node of a layer that differs from that of `model` in name and inputs alone."""
+    own = {"name": given.name, "inputs": given.inputs}
+    prefix = len(model.output.name)
+    parameters = tuple(
+        TensorSpec(f"{given.name}{spec.name[prefix:]}", spec.dtype, spec.shape)
+        for spec in model.parameters
+    )
+    return Node(
+        given=given,
+        layer=given if model.layer is model.given else settle(model.layer, **own),
+        rule=model.rule,
+        inputs=inputs,
+        shapes=model.shapes,
+        parameters=parameters,
+        trained=_trained(given, model.rule, parameters),
+        output=Sample(str(given.name), model.output.dtype, model.output.shape),
+        mac_count=model.mac_count,
+        work=model.work,
+        reaches=model.reaches,
+        parameter_count=model.parameter_count,
+        weight_bytes=model.weight_bytes,
+    )
 
 
 def _visit(
@@ -123,7 +161,7 @@ def _visit(
         check_takes(rule.takes, {spec.name: spec.dtype for spec in parameters})
         dtypes = [sample.dtype for sample in inputs] + [spec.dtype for spec in parameters]
         dtype = rule.output_dtype(layer, dtypes)
-    statistics = {f"{layer.name}.{role}" for role in rule.statistics}
+    trained = _trained(layer, rule, parameters)
     return Node(
         given=given,
         layer=layer,
@@ -131,10 +169,13 @@ def _visit(
         inputs=inputs,
         shapes=shapes,
         parameters=parameters,
-        trained=tuple(spec for spec in parameters if spec.name not in statistics),
+        trained=trained,
         output=Sample(str(layer.name), dtype, rule.output_shape(layer, shapes)),
         mac_count=rule.mac_count(layer, shapes),
         work=rule.work(layer, shapes),
+        reaches=rule.reach(layer, shapes),
+        parameter_count=sum(spec.element_count for spec in trained),
+        weight_bytes=sum(spec.byte_count for spec in parameters),
     )
 
 
@@ -154,6 +195,15 @@ def _parameters(
             spec = weights[spec.name]
         specs.append(spec)
     return tuple(specs)
+
+
+def _trained(
+    layer: Layer, rule: Rule[Any], parameters: tuple[TensorSpec, ...]
+) -> tuple[TensorSpec, ...]:
+    if not rule.statistics:
+        return parameters
+    statistics = {f"{layer.name}.{role}" for role in rule.statistics}
+    return tuple(spec for spec in parameters if spec.name not in statistics)
 
 
 def _check_input_count(kind: str, rule: Rule[Any], count: int) -> None:

@@ -71,9 +71,9 @@ def find_layers(search: Search) -> FoundLayers:
     return FoundLayers(layers=kept, count=len(found), transposed=search.transposed)
 
 
-def inputs_of(size: int, span: int, stride: int, total: int) -> tuple[int, int]:
-    """The first and the last length that such windows, padded by `total`, take to `size`."""
-    first = (size - 1) * stride + span - total
+def inputs_of(size: int, e: int, stride: int, total: int) -> tuple[int, int]:
+    """The first and the last length that windows of span `e`, padded by `total`, take to `size`."""
+    first = (size - 1) * stride + e - total
     return max(first, 0), first + stride - 1
 
 

@@ -6,6 +6,8 @@ from convserve.errors import TooLargeError
 from convserve.tensors import MAX_DIMENSION, TensorSpec
 
 MAX_COUNT = 2**63 - 1  # what the wire carries
+MAX_LAYERS = 16_384  # of a network: what a request may hold, and so what is read from a file
+MAX_INPUTS = 1024  # of a network, and of a layer
 
 
 def check_tensor(spec: TensorSpec) -> None:

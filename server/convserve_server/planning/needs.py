@@ -9,7 +9,7 @@ from convserve.plans import Plan, TimeEstimate
 
 from convserve_server.planning.devices import DeviceProfile
 from convserve_server.planning.fit import Offer, check_fit, find_max_batch
-from convserve_server.planning.graph import Node, Sample
+from convserve_server.planning.graph import Node, Sample, steps_of
 from convserve_server.planning.limits import check_counts
 from convserve_server.planning.memory import Moment, find_peak, inference_moments
 from convserve_server.planning.program import Advice, Advisor, Survey
@@ -71,7 +71,7 @@ class Needs:
         return {name: roof.layer(cost) for name, cost in costs.items()}
 
     def _survey_at(self, batch: int) -> Survey:
-        steps = [node.step(batch) for node in self.nodes]
+        steps = steps_of(self.nodes, batch)
         if self.optimizer:
             return Survey(tuple(map(self.advisor.advise, steps)))
         return self.advisor.survey(steps, self.outputs)

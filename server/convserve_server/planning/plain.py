@@ -7,12 +7,11 @@ from typing import TypeAlias
 
 from attrs import frozen
 from convserve.layers import Conv, ConvTranspose, DepthwiseConv, SeparableConv, SubPixelConv
-from convserve.layers.fields import Ints
+from convserve.layers.fields import Ints, Pairs
 from convserve.tensors import TensorSpec, dtype_of
 
 from convserve_server.planning.program import Step
 
-Pairs: TypeAlias = tuple[tuple[int, int], ...]
 _Window: TypeAlias = Conv | ConvTranspose | DepthwiseConv | SeparableConv | SubPixelConv
 
 
@@ -57,7 +56,7 @@ class PlainConv:
 def plain_convs(step: Step) -> tuple[PlainConv, ...]:
     """The convolutions of a step, in the order in which they run; none for other layers."""
     layer = step.layer
-    weights = {spec.name.rpartition(".")[2]: spec for spec in step.parameters}
+    weights = step.weights
     match layer:
         case Conv() | DepthwiseConv():
             return (_conv(layer, step.inputs[0], weights["weight"], step.output),)

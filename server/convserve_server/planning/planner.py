@@ -14,7 +14,7 @@ from convserve.tensors import SYMBOLIC_BATCH, TensorSpec
 from convserve_server.planning.counting import count_operations
 from convserve_server.planning.devices import DeviceProfile
 from convserve_server.planning.explanation import explain as explain_node
-from convserve_server.planning.graph import Node, walk
+from convserve_server.planning.graph import Node, steps_of, walk
 from convserve_server.planning.inputs import CHANNELS_LAST, channels_last, name_inputs, read_inputs
 from convserve_server.planning.limits import check_counts
 from convserve_server.planning.needs import Needs, add_device, add_memory
@@ -107,7 +107,7 @@ def compile_network(
     nodes = walk(network, given.samples, given.batch, by_name)
     return Program(
         inputs=tuple(sample.spec(given.batch) for sample in given.samples.values()),
-        steps=tuple(node.step(given.batch) for node in nodes),
+        steps=steps_of(nodes, given.batch),
         outputs=network.outputs,
     )
 
@@ -132,7 +132,7 @@ def _layer_plan(
         output=view.output(node),
         resolved=node.layer,
         parameters=node.parameters,
-        parameter_count=sum(spec.element_count for spec in node.trained),
+        parameter_count=node.parameter_count,
         mac_count=view.count * node.mac_count,
         flop_count=view.count * node.flop_count,
         activation_bytes=view.count * node.output.byte_count,

@@ -29,6 +29,11 @@ class Step:
     parameters: tuple[TensorSpec, ...]
     output: TensorSpec
 
+    @property
+    def weights(self) -> dict[str, TensorSpec]:
+        """The parameters by what they are to the layer: `weight`, `bias` and so on."""
+        return {spec.name.rpartition(".")[2]: spec for spec in self.parameters}
+
 
 @frozen(cache_hash=True)
 class Program:

@@ -19,7 +19,7 @@ from convserve.plans import ReceptiveField
 Number: TypeAlias = int | Fraction  # exact; a whole number is an int, which is ten times as fast
 
 
-@frozen
+@frozen(cache_hash=True)
 class Reach:
     """How far one layer sees along one axis. stride = 0: every output sees the whole axis."""
 
@@ -29,7 +29,7 @@ class Reach:
     up: int = 1
 
 
-@frozen
+@frozen(cache_hash=True)
 class AxisField:
     """What output o sees along one axis: from start + o * jump on, `size` elements of the input.
 
@@ -111,7 +111,11 @@ def advance(field: AxisFields | None, reaches: Sequence[Reach]) -> AxisFields | 
     """The field after a layer; no reaches mean a layer that looks at one element only."""
     if field is None or not reaches:
         return field
-    return tuple(axis.through(reach) for axis, reach in zip(field, reaches, strict=True))
+    pairs = tuple(zip(field, reaches, strict=True))
+    if len(set(pairs)) == 1:  # mostly all axes are alike
+        axis, reach = pairs[0]
+        return (axis.through(reach),) * len(pairs)
+    return tuple(axis.through(reach) for axis, reach in pairs)
 
 
 def jumps_agree(fields: Sequence[AxisFields | None]) -> bool:
@@ -197,7 +201,7 @@ def _explain_variation(before: AxisField, reach: Reach, after: AxisField) -> tup
         return ("start holds for this input size, as that of the layers before",)
     return (
         (
-            f"start holds for this input size: low is {reach.low} of what `same` pads, which depends "
-            f"on the size modulo the stride {reach.stride}"
+            f"start holds for this input size: low is {reach.low} of what `same` pads, which "
+            f"depends on the size modulo the stride {reach.stride}"
         ),
     )

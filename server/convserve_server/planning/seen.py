@@ -41,6 +41,8 @@ UNKNOWN = Seen(None)
 
 def join(branches: Sequence[Seen]) -> Seen:
     """What a layer's inputs see together; unknown where their axes do not correspond."""
+    if len(branches) == 1:
+        return branches[0]
     spatial = [branch for branch in branches if branch.fields != ()]
     if len(spatial) < 2:
         return spatial[0] if spatial else branches[0]
@@ -52,7 +54,7 @@ def join(branches: Sequence[Seen]) -> Seen:
 
 def reaches_of(node: Node, before: Seen) -> tuple[Reach, ...]:
     """How far the layer sees along each axis with a field; () if it looks at one element only."""
-    reaches = node.rule.reach(node.layer, node.shapes)
+    reaches = node.reaches
     if _is_in_place(before, node.shapes[0]):
         return reaches
     mixed = node.rule.mixes_channels(node.layer, node.shapes)
@@ -81,10 +83,10 @@ def _advanced(
     """The fields behind the layer, as its rule has them for fields on all spatial axes."""
     shape = node.shapes[0]
     if _is_in_place(before, shape):
-        return node.rule.field(node.layer, node.shapes, fields)
+        return node.rule.field(node.layer, node.shapes, node.reaches, fields)
     by_axis = dict(zip(before.axes, fields, strict=True))
     spread = tuple(by_axis.get(axis, AxisField()) for axis in range(1, len(shape)))
-    after = node.rule.field(node.layer, node.shapes, spread)
+    after = node.rule.field(node.layer, node.shapes, node.reaches, spread)
     if after is None:
         return None
     return tuple(

@@ -72,7 +72,7 @@ def _is_aligned(seen: Seen) -> bool:
 
 
 def _check_size(field: AxisFields | None) -> None:
-    for axis in field or ():
+    for axis in dict.fromkeys(field or ()):  # most have axes that are alike
         numbers = (axis.jump, axis.start)
         parts = [part for number in numbers for part in number.as_integer_ratio()]
         check_counts("input elements in a receptive field", max(axis.size, *map(abs, parts)))

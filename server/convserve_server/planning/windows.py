@@ -33,9 +33,8 @@ class Window:
     @property
     def count(self) -> int:
         """Windows that lie within the padded axis: floor((L + low + high - e) / stride) + 1."""
-        if not self.fits:
-            return 0
-        return (self.length + self.low + self.high - self.span) // self.stride + 1
+        room = self.length + self.low + self.high - self.span
+        return room // self.stride + 1 if room >= 0 else 0
 
     @property
     def ceil_count(self) -> int:

@@ -7,14 +7,17 @@ from collections.abc import Sized
 from convserve.errors import TooLargeError
 from convserve.v1 import layer_pb2
 
+from convserve_server.planning import limits
+
 MAX_MESSAGE_BYTES = 8 << 20
 # Of what opens a call. protobuf holds the interpreter's lock while it reads, so that a thread would
-# not help: the smallest fields take 20 ms per MiB. Weights of 4096 layers are declared in 0.3 MiB, and 16384 named layers take 0.5 MiB.
+# not help: the smallest fields take 20 ms per MiB. Weights of 4096 layers are declared in 0.3 MiB,
+# and 16,384 named layers take 0.5 MiB.
 MAX_REQUEST_BYTES = 2 << 20
 MAX_INLINE_BYTES = 1 << 20
-MAX_LAYERS = 16384
-MAX_TENSORS = 4096 * 4
-MAX_INPUTS = 1024
+MAX_LAYERS = limits.MAX_LAYERS
+MAX_TENSORS = 16_384
+MAX_INPUTS = limits.MAX_INPUTS
 
 
 def check_length(values: Sized, limit: int, what: str, field: str) -> None:

@@ -6,16 +6,14 @@ import asyncio
 
 from convserve.codec import from_message, layer_from_message, to_message
 from convserve.errors import InvalidArgumentError, error_at
-from convserve.plans import RunOptions
-from convserve.tensors import TensorSpec, spec_from_message
 from convserve.v1 import explanation_pb2 as messages
-from convserve.v1.planning_service_pb2 import PlanRequest
 
 from convserve_server.planning.devices import profiles
 from convserve_server.planning.explaining import explain_layer
 from convserve_server.planning.inverse import Search, find_layers
-from convserve_server.services.bounds import MAX_INPUTS, check_length
+from convserve_server.services.bounds import check_length
 from convserve_server.services.calls import Call
+from convserve_server.services.headers import read_inputs
 from convserve_server.services.plans import Host, advisor_of, profile_of
 from convserve_server.services.requests import RequestReader
 
@@ -55,12 +53,11 @@ class ExplainingService:
         check_length(request.wanted_size, MAX_SIZES, "sizes", "wanted_size")
         with error_at("layer"):
             layer = layer_from_message(request.layer) if kind == "layer" else None
-        asked, profile = PlanRequest(device=request.device), profile_of(request.device, self._host)
-        options = RunOptions(device=request.device)
+        profile = profile_of(request.device, self._host)
         explanation = explain_layer(
             request.text if layer is None else layer,
-            _read_inputs(request),
-            advisor=advisor_of(asked, options, profile, self._host, None),
+            read_inputs(request.inputs),
+            advisor=advisor_of(profile, self._host),
             dialect=request.dialect,
             wanted=tuple(request.wanted_size),
             compare=request.compare,
@@ -70,12 +67,3 @@ class ExplainingService:
         response = messages.ExplainLayerResponse()
         to_message(explanation, response.explanation)
         return response
-
-
-def _read_inputs(request: messages.ExplainLayerRequest) -> list[TensorSpec]:
-    check_length(request.inputs, MAX_INPUTS, "inputs", "inputs")
-    specs = []
-    for index, message in enumerate(request.inputs):
-        with error_at(f"inputs[{index}]"):
-            specs.append(spec_from_message(message))
-    return specs

@@ -14,7 +14,7 @@ from convserve.tensors import TensorSpec, spec_from_message
 from convserve.v1 import layer_pb2, tensor_pb2
 from google.protobuf.message import DecodeError, Message
 
-from convserve_server.services.bounds import MAX_TENSORS, check_length, check_network
+from convserve_server.services.bounds import MAX_INPUTS, MAX_TENSORS, check_length, check_network
 
 # What is longer is read in a thread, for other calls to go on meanwhile: 2 ms per KiB in the loop.
 READ_INLINE_BYTES = 2 << 10
@@ -50,6 +50,16 @@ def read_network(message: layer_pb2.Network) -> Network:
     """The checked network of a message. Raises with field paths such as `layers[3].conv.groups`."""
     check_network(message)
     return network_from_message(message)
+
+
+def read_inputs(messages: Sequence[tensor_pb2.TensorSpec]) -> tuple[TensorSpec, ...]:
+    """The checked specs, in the field `inputs`, of what is only planned: sizes may be open."""
+    check_length(messages, MAX_INPUTS, "inputs", "inputs")
+    specs = []
+    for index, message in enumerate(messages):
+        with error_at(f"inputs[{index}]"):
+            specs.append(spec_from_message(message))
+    return tuple(specs)
 
 
 def read_specs(messages: Sequence[tensor_pb2.TensorSpec], path: str) -> tuple[TensorSpec, ...]:

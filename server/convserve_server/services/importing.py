@@ -11,7 +11,7 @@ from convserve.v1 import planning_service_pb2 as pb2
 
 from convserve_server.planners.pool import PlannerPool
 from convserve_server.planning.importers.imported import Weight
-from convserve_server.planning.importers.task import decode_answer, header_format
+from convserve_server.planning.importers.task import decode_answer, header_format, header_shapes
 from convserve_server.scheduling.gate import Gate
 from convserve_server.services.bounds import MAX_INPUTS, MAX_TENSORS, check_length, check_network
 from convserve_server.services.calls import Call
@@ -20,7 +20,7 @@ from convserve_server.services.holding import work_on
 from convserve_server.services.models import ModelStore
 from convserve_server.services.streams import Arrival, read_header
 from convserve_server.services.tensors import TensorStore
-from convserve_server.workers.arena import Placement, Region, aligned_bytes, place
+from convserve_server.workers.arena import Placement, aligned_bytes, place
 
 
 class ImportService:
@@ -75,28 +75,39 @@ class ImportService:
     ) -> Sequence[bytes]:
         """Put the weights into the tensor store; their digests, empty where there is no room.
 
-        The file's own memory is held meanwhile, so this waits for nobody.
+        What is there already needs no room. The file's own memory is held meanwhile, so this waits
+        for nobody.
         """
         if header.without_weights or not weights:
             return [b""] * len(weights)
-        specs = [weight.spec for weight in weights]
+        digests = await work_on([file.region], _digests, file.view(), weights)
+        known = [each for each in _named(weights, digests) if each.sha256]
+        here = self._tensors.hold_known(known)
         try:
-            async with self._models.room(aligned_bytes(specs), wait=False) as region:
-                return await self._fill(file, weights, region)
+            fresh = [n for n in range(len(weights)) if n not in here.placements]
+            made = await self._make(file, [weights[n] for n in fresh], [digests[n] for n in fresh])
         except (TooLargeError, OverloadedError) as error:
             response.notes.append(f"the weights are not kept: {error.message}")
             return [b""] * len(weights)
+        finally:
+            self._tensors.drop(here.parcels)
+        by_position = dict(zip(fresh, made, strict=True))
+        return [by_position.get(n, digest) for n, digest in enumerate(digests)]
 
-    async def _fill(
-        self, file: Placement, weights: Sequence[Weight], region: Region
+    async def _make(
+        self, file: Placement, weights: Sequence[Weight], digests: Sequence[bytes]
     ) -> Sequence[bytes]:
-        places = place([weight.spec for weight in weights], region)
-        digests = await work_on([file.region, region], _write, file.view(), weights, places)
-        named = [
-            NamedTensor(position, weight.spec, sha256, sent=True)
-            for position, (weight, sha256) in enumerate(zip(weights, digests, strict=True))
-        ]
-        stored = self._tensors.settle(region, named, dict(enumerate(places)))
+        """Put weights into the tensor store; all digests. Raises what `ModelStore.room` does."""
+        if not weights:
+            return []
+        specs = [weight.spec for weight in weights]
+        async with self._models.room(aligned_bytes(specs), wait=False) as region:
+            places = place(specs, region)
+            digests = await work_on(
+                [file.region, region], _write, file.view(), weights, digests, places
+            )
+            named = _named(weights, digests)
+            stored = self._tensors.settle(region, named, dict(enumerate(places)))
         self._tensors.drop(stored.parcels)
         return digests
 
@@ -105,6 +116,7 @@ def _file_spec(header: pb2.ImportNetworkHeader) -> TensorSpec:
     """The file as a tensor of bytes. Raises InvalidArgumentError, TooLargeError."""
     header_format(header)  # a file that nobody reads need not be sent
     check_length(header.inputs, MAX_INPUTS, "inputs", "inputs")
+    header_shapes(header)
     if header.byte_count < 1:
         raise InvalidArgumentError(
             f"{header.byte_count} bytes are no file; the least is 1",
@@ -120,11 +132,29 @@ def _file_spec(header: pb2.ImportNetworkHeader) -> TensorSpec:
     return TensorSpec("file", "uint8", (header.byte_count,))
 
 
-def _write(file: memoryview, weights: Sequence[Weight], places: Sequence[Placement]) -> list[bytes]:
+def _named(weights: Sequence[Weight], digests: Sequence[bytes]) -> list[NamedTensor]:
+    return [
+        NamedTensor(position, weight.spec, sha256, sent=True)
+        for position, (weight, sha256) in enumerate(zip(weights, digests, strict=True))
+    ]
+
+
+def _digests(file: memoryview, weights: Sequence[Weight]) -> list[bytes]:
+    """The SHA-256 of each weight whose bytes are at hand, empty for one that must be made."""
+    stored = [weight.stored_bytes(file) for weight in weights]
+    return [b"" if data is None else hashlib.sha256(data).digest() for data in stored]
+
+
+def _write(
+    file: memoryview,
+    weights: Sequence[Weight],
+    digests: Sequence[bytes],
+    places: Sequence[Placement],
+) -> list[bytes]:
     """Put each weight in its place; the SHA-256 of each."""
-    digests = []
-    for weight, placement in zip(weights, places, strict=True):
+    made = []
+    for weight, digest, placement in zip(weights, digests, places, strict=True):
         target = placement.view()
         weight.write(file, target)
-        digests.append(hashlib.sha256(target).digest())
-    return digests
+        made.append(digest or hashlib.sha256(target).digest())
+    return made

@@ -19,7 +19,8 @@ from convserve.errors import (
     TooLargeError,
 )
 from convserve.networks import Network
-from convserve.plans import ModelInfo, RunOptions
+from convserve.runs import RunOptions
+from convserve.servers import ModelInfo
 from convserve.tensors import TensorSpec
 
 from convserve_server.observability.logs import fields

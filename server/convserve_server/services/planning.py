@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from convserve.codec import to_message
-from convserve.plans import Device
+from convserve.servers import Device
 from convserve.v1 import device_pb2
 from convserve.v1.planning_service_pb2 import ListDevicesRequest, ListDevicesResponse, PlanRequest
 
@@ -62,8 +62,7 @@ class PlanningService:
         key = request.SerializeToString(deterministic=True)
         response = self._plans.get(key)
         if response is None:
-            if request.device not in profiles():
-                self._reader.check_device(request.device, profiles())
+            self._reader.check_device(request.device, profiles())
             kernels = await self._collect(request, key) if asks_cudnn(request) else None
             response = await self._plan(request, key, kernels)
             call.end_stage("compute")

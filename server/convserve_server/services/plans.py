@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import msgspec
-from attrs import frozen
-from convserve.codec import from_message, to_message
-from convserve.errors import error_at
+from attrs import evolve, frozen
+from convserve.codec import from_message, to_fields
 from convserve.networks import Network
-from convserve.plans import RunOptions
+from convserve.plans import Plan
+from convserve.runs import RunOptions
 from convserve.services import serialize
-from convserve.tensors import TensorSpec, spec_from_message
+from convserve.tensors import TensorSpec
+from convserve.v1 import plan_pb2
 from convserve.v1.planning_service_pb2 import PlanRequest, PlanResponse
 
 from convserve_server.engines import load_advisor
@@ -22,8 +23,7 @@ from convserve_server.planning.gpu import Answers, GpuAdvisor, wanted_of
 from convserve_server.planning.kernels import Convolution, Offer, Policy
 from convserve_server.planning.planner import plan_network
 from convserve_server.planning.program import Advisor
-from convserve_server.services.bounds import MAX_INPUTS, check_length
-from convserve_server.services.headers import read_network
+from convserve_server.services.headers import read_inputs, read_network
 
 WORKSPACE_SHARE = 8  # a kernel's workspace may take this part of a GPU's memory at most
 
@@ -114,7 +114,14 @@ def make_plan(request: PlanRequest, host: Host, answers: Answers | None) -> byte
     plan = plan_network(
         question.network,
         question.inputs,
-        advisor=advisor_of(request, options, profile, host, answers),
+        advisor=advisor_of(
+            profile,
+            host,
+            options.precision,
+            answers=answers,
+            training=request.training,
+            caveat="" if answers is None else "; ".join(_caveats(request)),
+        ),
         device=profile.name,
         profile=profile,
         layout=options.layout,
@@ -124,19 +131,15 @@ def make_plan(request: PlanRequest, host: Host, answers: Answers | None) -> byte
         precision=options.precision,
         max_batch=request.max_batch,
     )
-    response = PlanResponse()
-    to_message(plan, response.plan)
-    return serialize(response)
+    if request.kernels and profile.kind != GPU:
+        plan = _with_kernel_note(plan)
+    return serialize(PlanResponse(plan=to_fields(plan, plan_pb2.Plan.DESCRIPTOR)))
 
 
 def _read(request: PlanRequest) -> _Question:
-    check_length(request.inputs, MAX_INPUTS, "inputs", "inputs")
+    inputs = read_inputs(request.inputs)
     options = from_message(request, RunOptions)
-    inputs = []
-    for index, message in enumerate(request.inputs):
-        with error_at(f"inputs[{index}]"):
-            inputs.append(spec_from_message(message))
-    return _Question(read_network(request.network), tuple(inputs), options)
+    return _Question(read_network(request.network), inputs, options)
 
 
 def profile_of(device: str, host: Host) -> DeviceProfile:
@@ -147,27 +150,38 @@ def profile_of(device: str, host: Host) -> DeviceProfile:
 
 
 def advisor_of(
-    request: PlanRequest,
-    options: RunOptions,
     profile: DeviceProfile,
     host: Host,
-    answers: Answers | None,
+    precision: str = RunOptions().precision,
+    *,
+    answers: Answers | None = None,
+    training: bool = False,
+    caveat: str = "",
 ) -> Advisor:
-    """Who tells how the device runs a layer: an engine for CPUs, or what is known of a GPU."""
+    """Who tells how the device runs a layer: an engine for CPUs, or what is known of a GPU.
+
+    `caveat` says what is not exact about the `answers` of a GPU's library.
+    """
     if profile.kind != GPU:
-        return _cpu_advisor(host.engine, int(profile.value("cores") or host.threads))
+        return cpu_advisor(host.engine, int(profile.value("cores") or host.threads))
     return GpuAdvisor(
         device=profile.name,
         multiprocessor_count=int(profile.value("multiprocessors") or 0),
-        policy=Policy(options.precision, profile.memory_bytes // WORKSPACE_SHARE),
+        policy=Policy(precision, profile.memory_bytes // WORKSPACE_SHARE),
         answers=answers,
-        training=request.training,
-        caveat="; ".join(_caveats(request)) if answers is not None else "",
+        training=training,
+        caveat=caveat,
     )
 
 
+@lru_cache
+def cpu_advisor(engine: str, threads: int) -> Advisor:
+    """The advisor of a CPU's engine, made once."""
+    return load_advisor(engine, threads)
+
+
 def _caveats(request: PlanRequest) -> Iterator[str]:
-    """What is not exact about kernels."""
+    """What is not exact about the kernels of a GPU."""
     known = device_properties(request.device)
     if not known.measured:
         yield (
@@ -178,6 +192,6 @@ def _caveats(request: PlanRequest) -> Iterator[str]:
         yield "kernels are known for this batch alone: the largest one is without workspace"
 
 
-@lru_cache
-def _cpu_advisor(engine: str, threads: int) -> Advisor:
-    return load_advisor(engine, threads)
+def _with_kernel_note(plan: Plan) -> Plan:
+    note = f"no kernels are listed: {plan.device} is no GPU, and only their libraries have several"
+    return evolve(plan, notes=(*plan.notes, note))

@@ -16,7 +16,8 @@ from convserve.errors import (
 )
 from convserve.inline import output_specs
 from convserve.networks import Network
-from convserve.plans import Device, RunOptions
+from convserve.runs import RunOptions
+from convserve.servers import Device
 from convserve.tensors import TensorSpec
 from convserve.v1 import compute_service_pb2 as pb2
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convserve.codec import to_message
-from convserve.plans import ModelInfo
+from convserve.servers import ModelInfo
 from convserve.v1 import compute_service_pb2 as pb2
 
 from convserve_server.services.calls import Call

@@ -17,7 +17,7 @@ import numpy as np
 from attrs import frozen
 from convserve.errors import InvalidArgumentError, error_at
 from convserve.networks import Network
-from convserve.plans import RunOptions
+from convserve.runs import RunOptions
 from convserve.tensors import Array, spec_of, wire_bytes
 
 from convserve_server.planning.planner import check_weight_names

@@ -124,6 +124,12 @@ class TensorStore:
         finally:
             self.drop(stored.parcels)
 
+    def hold_known(self, named: Sequence[NamedTensor]) -> Stored:
+        """Where those lie that are here already, held for the caller, who drops the parcels."""
+        stored = self._find(named)
+        self.hold(stored.parcels)
+        return stored
+
     def settle(
         self, region: Region, named: Sequence[NamedTensor], placements: Mapping[int, Placement]
     ) -> Stored:

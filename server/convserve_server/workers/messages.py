@@ -24,7 +24,7 @@ from convserve.codec import (
     to_message,
 )
 from convserve.errors import TooLargeError
-from convserve.plans import CallRecord, StepRecord
+from convserve.runs import CallRecord, StepRecord
 from convserve.tensors import TensorSpec
 from convserve.v1 import compute_service_pb2 as pb2
 from convserve.v1 import layer_pb2, operation_pb2

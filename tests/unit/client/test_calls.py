@@ -21,7 +21,7 @@ from convserve.tensors import spec_from_message, wire_bytes
 from convserve.v1 import compute_service_pb2 as compute_pb2
 from convserve.v1 import planning_service_pb2 as planning_pb2
 from convserve.v1 import precision_pb2
-from convserve_client import _networks, _operations, _signals
+from convserve_client import _models, _networks, _operations, _signals
 
 from tests.fakes.answers import RECORD, inline, loaded, stream
 from tests.fakes.driver import ScriptedDriver
@@ -125,7 +125,7 @@ def test_a_call_has_the_priority_of_its_client() -> None:
     driver = ScriptedDriver([inline(y=Y), loaded("m-1")])
     session = driver.session(priority=-7)
     driver.drive(_operations.conv(session, X, W))
-    driver.drive(_networks.load(session, ReLU()))
+    driver.drive(_models.load(session, ReLU()))
     assert [request[0].header.options.priority for _, request, _ in driver.sent] == [-7, -7]
 
 
@@ -350,7 +350,7 @@ def test_pages_of_models_are_joined() -> None:
         response.models.add(id=model_id)
         return lambda _: [response]
 
-    result, sent = run(_networks.models, page("more", "m-1"), page("", "m-2"))
+    result, sent = run(_models.models, page("more", "m-1"), page("", "m-2"))
     assert [model.id for model in result] == ["m-1", "m-2"]
     assert [requests[0].page_token for _, requests, _ in sent] == ["", "more"]
 

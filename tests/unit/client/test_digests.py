@@ -9,7 +9,8 @@ from convserve.networks import Network
 from convserve.v1 import compute_service_pb2 as pb2
 from convserve_client import _digests
 from convserve_client._digests import NAMED_BYTES, Digest, Repeats, hash_tensors, send_missing
-from convserve_client._networks import load, run
+from convserve_client._models import load
+from convserve_client._networks import run
 
 from tests.fakes.answers import inline, loaded, stream
 from tests.fakes.driver import ScriptedDriver

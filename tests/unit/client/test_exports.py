@@ -7,7 +7,7 @@ import pytest
 from convserve.errors import ConvserveError, InternalError, error_classes
 from convserve.layers import ReLU
 from convserve.services import METHODS
-from convserve_client import _explain, _imported, _networks, _operations
+from convserve_client import _explain, _imported, _models, _networks, _operations, _tiles
 
 from tests.fakes.answers import loaded, unloaded
 from tests.fakes.driver import ScriptedDriver
@@ -57,9 +57,9 @@ def test_methods_carry_the_documentation_of_their_flow() -> None:
 
 def test_every_rpc_is_sent_by_some_method(tmp_path) -> None:
     (tmp_path / "net.cfg").write_text("[net]")
-    driver = ScriptedDriver([loaded("m-1"), unloaded(), *[InternalError("enough")] * 9])
+    driver = ScriptedDriver([loaded("m-1"), unloaded(), *[InternalError("enough")] * 10])
     session, small, large = driver.session(), np.ones((1, 1, 4)), np.ones((1, 1, 1 << 18))
-    driver.drive(driver.drive(_networks.load(session, ReLU())).close())
+    driver.drive(driver.drive(_models.load(session, ReLU())).close())
     for flow in (
         _operations.pool(session, small),
         _operations.pool(session, large),
@@ -67,7 +67,8 @@ def test_every_rpc_is_sent_by_some_method(tmp_path) -> None:
         _networks.plan(session, ReLU(), (1, 2)),
         _explain.explain(session, ReLU(), (1, 2)),
         _explain.find_layers(session, 4, 2),
-        _networks.models(session),
+        _tiles.tiles(session, ReLU(), (1, 2, 3), memory_limit="1KiB"),
+        _models.models(session),
         _networks.info(session),
         _networks.devices(session),
     ):

@@ -10,7 +10,7 @@ from convserve.errors import (
 from convserve.layers import Add, Conv
 from convserve.networks import Network
 from convserve.v1 import compute_service_pb2 as compute_pb2
-from convserve_client._networks import load, model
+from convserve_client._models import load, model
 
 from tests.fakes.answers import inline, loaded, unloaded
 from tests.fakes.driver import ScriptedDriver

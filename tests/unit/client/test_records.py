@@ -3,7 +3,7 @@ import pytest
 from attrs import evolve
 from convserve.codec import to_message
 from convserve.errors import InternalError
-from convserve.plans import CallRecord
+from convserve.runs import CallRecord
 from convserve.v1 import compute_service_pb2 as compute_pb2
 from convserve_client import _operations
 from convserve_client._records import call_record

@@ -7,8 +7,8 @@ import convserve_client as cs
 import numpy as np
 import pytest
 from convserve.layers import KINDS
-from convserve_client import _networks, _operations, _signals
-from convserve_client._networks import load
+from convserve_client import _models, _networks, _operations, _signals
+from convserve_client._models import load
 
 from tests.fakes.answers import inline, loaded
 from tests.fakes.driver import ScriptedDriver
@@ -33,13 +33,13 @@ FLOWS = {
     _signals.convolve: {"a": X, "v": X},
     _signals.correlate: {"a": X, "v": X},
     _networks.run: {"network": cs.ReLU(), "x": X},
-    _networks.load: {"network": cs.ReLU()},
+    _models.load: {"network": cs.ReLU()},
     _networks.plan: {"network": cs.ReLU(), "input_shape": (1, 2, 4, 4)},
-    _networks.models: {},
+    _models.models: {},
     _networks.info: {},
     _networks.devices: {},
 }  # fmt: skip
-WITHOUT_ARRAYS = (_networks.load, _networks.plan, _networks.models, _networks.info,
+WITHOUT_ARRAYS = (_models.load, _networks.plan, _models.models, _networks.info,
                   _networks.devices)  # fmt: skip
 NEEDED = {"out_channels": 2, "kernel_size": 3, "out_features": 2, "padding": 1, "scale": 2,
           "factor": 2, "layers": [cs.ReLU()]}  # fmt: skip

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import attrs
 import pytest
-from convserve import codec, plans
+from convserve import codec, plans, runs, servers
 from convserve import layers as ly
 from convserve.errors import ConvserveError
 from convserve.networks import Network
@@ -61,12 +61,12 @@ def test_every_kind_has_a_message_with_the_same_fields(kind):
         (plans.Plan, plan_pb2.Plan),
         (plans.LayerPlan, plan_pb2.LayerPlan),
         (plans.ReceptiveField, plan_pb2.ReceptiveField),
-        (plans.CallRecord, compute_service_pb2.CallRecord),
-        (plans.StepRecord, compute_service_pb2.StepRecord),
-        (plans.RunOptions, compute_service_pb2.RunOptions),
-        (plans.Limits, compute_service_pb2.Limits),
-        (plans.ModelInfo, compute_service_pb2.Model),
-        (plans.Device, device_pb2.Device),
+        (runs.CallRecord, compute_service_pb2.CallRecord),
+        (runs.StepRecord, compute_service_pb2.StepRecord),
+        (runs.RunOptions, compute_service_pb2.RunOptions),
+        (servers.Limits, compute_service_pb2.Limits),
+        (servers.ModelInfo, compute_service_pb2.Model),
+        (servers.Device, device_pb2.Device),
     ],
 )
 def test_every_value_has_the_fields_of_its_message(cls, message):
@@ -182,14 +182,14 @@ def test_a_plan_survives_the_wire():
 
 
 def test_options_use_enum_names():
-    options = plans.RunOptions(precision="tf32", layout="channels_last")
+    options = runs.RunOptions(precision="tf32", layout="channels_last")
     message = codec.to_message(options, compute_service_pb2.RunOptions())
     assert message.layout == compute_service_pb2.RunOptions(layout="LAYOUT_CHANNELS_LAST").layout
-    assert codec.from_message(message, plans.RunOptions) == options
+    assert codec.from_message(message, runs.RunOptions) == options
     empty = compute_service_pb2.RunOptions()
-    assert codec.from_message(empty, plans.RunOptions) == plans.RunOptions()
+    assert codec.from_message(empty, runs.RunOptions) == runs.RunOptions()
 
 
 def test_an_unknown_name_is_refused():
     with pytest.raises(ConvserveError, match="strict, tf32"):
-        codec.to_message(plans.RunOptions(precision="loose"), compute_service_pb2.RunOptions())
+        codec.to_message(runs.RunOptions(precision="loose"), compute_service_pb2.RunOptions())

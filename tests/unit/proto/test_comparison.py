@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from convserve.layers import BatchNorm, Conv, Dense, Flatten, GlobalAvgPool, MaxPool, ReLU
 
 from tests.planning import plan
@@ -86,3 +87,18 @@ def test_another_input_changes_the_totals_alone():
     comparison = plan([Dense(4)], (1, 8)).compare(plan([Dense(4)], (2, 8)))
     assert [each.change for each in comparison.layers] == ["changed"]
     assert "MACs" in str(comparison)
+
+
+def test_settings_that_no_shape_tells_are_a_change_too():
+    old, new = (plan([Conv(4, 3, 2, padding=pair)], SHAPE) for pair in (((1, 0),), ((0, 1),)))
+    comparison = new.compare(old)
+    assert [each.change for each in comparison.layers] == ["changed"]
+    assert not comparison.is_same
+    assert "padding ((1, 0), (1, 0)) → ((0, 1), (0, 1))" in str(comparison)
+
+
+def test_a_byte_more_is_a_change():
+    old = plan([ReLU()], SHAPE)
+    more = evolve(old.layers[0], workspace_bytes=old.layers[0].workspace_bytes + 1)
+    comparison = evolve(old, layers=(more,)).compare(old)
+    assert [each.change for each in comparison.layers] == ["changed"]

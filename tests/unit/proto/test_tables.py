@@ -3,12 +3,13 @@ from fractions import Fraction
 import pytest
 from attrs import evolve
 from convserve.layers import Add, Conv, Dense
-from convserve.plans import Device, LayerPlan, Limits, Plan, ReceptiveField, ServerInfo
+from convserve.plans import LayerPlan, Plan, ReceptiveField
+from convserve.servers import Device, Limits, ServerInfo
 from convserve.tables import (
+    Column,
     byte_text,
     count_text,
     devices_table,
-    explanation_text,
     info_text,
     plan_table,
 )
@@ -111,10 +112,21 @@ def test_a_field_that_covers_everything_has_no_steps() -> None:
     assert "in steps" not in plan_table(evolve(PLAN, receptive_field=sight))
 
 
-def test_explanations() -> None:
-    assert explanation_text(evolve(PLAN, layers=(CONV, ADD))) == (
-        "conv1 (conv)\n  L' = 16\n  cpu direct: few channels\n\nadd1 (add)"
-    )
+class MeasuredCell(str):
+    """A cell that counts how often its length is asked for."""
+
+    __slots__ = ()
+    asked = 0
+
+    def __len__(self) -> int:
+        MeasuredCell.asked += 1
+        return super().__len__()
+
+
+def test_every_cell_is_measured_once() -> None:
+    cells = tuple(MeasuredCell(number) for number in range(200))
+    lines = Column("Layer", cells).lines()
+    assert (lines[-1], MeasuredCell.asked) == ("199  ", 200)
 
 
 @pytest.mark.parametrize(

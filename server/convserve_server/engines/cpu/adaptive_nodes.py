@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ from convserve import layers
 from convserve.layers import Layer
 from convserve.layers.fields import Ints
 
-from convserve_server.engines.cpu.nodes import reshaped
+from convserve_server.engines.cpu.nodes import Emit, reshaped
 from convserve_server.engines.cpu.pool_nodes import pool_safely
 from convserve_server.engines.cpu.writer import Writer
 from convserve_server.engines.reference.adaptive import part_bounds
@@ -86,7 +85,7 @@ def _reduced(
         [[min(start + i, stop - 1) for i in range(longest)] for start, stop in bounds]
     )
     gathered = writer.add("Gather", x, writer.constant(indices), axis=axis)
-    axes = writer.constant(np.array([axis + 1], np.int64))
+    axes = writer.integers([axis + 1])
     if op == "ReduceMax":
         return writer.add(op, gathered, axes, keepdims=0)
     lengths = np.array([stop - start for start, stop in bounds])
@@ -128,8 +127,8 @@ def _repeated(writer: Writer, x: str, scale: Ints) -> str:
 def _picked(writer: Writer, layer: layers.Upsample, x: str, old: Ints, new: Ints) -> str:
     """By indices: Resize computes them in float32, which takes some places for their neighbours."""
     for axis, (size, wanted) in enumerate(zip(old, new, strict=True), start=2):
-        indices = np.array(nearest_indices(layer, size, wanted), np.int64)
-        x = writer.add("Gather", x, writer.constant(indices), axis=axis)
+        indices = writer.integers(nearest_indices(layer, size, wanted))
+        x = writer.add("Gather", x, indices, axis=axis)
     return x
 
 
@@ -139,7 +138,7 @@ def _interpolated(writer: Writer, layer: layers.Upsample, x: str, sizes: Ints) -
         x,
         "",
         "",
-        writer.constant(np.array(sizes, np.int64)),
+        writer.integers(sizes),
         axes=range(2, 2 + len(sizes)),
         mode=layer.mode,
         coordinate_transformation_mode=layer.coordinates,
@@ -147,7 +146,7 @@ def _interpolated(writer: Writer, layer: layers.Upsample, x: str, sizes: Ints) -
     )
 
 
-EMITTERS: dict[type[Layer], Callable[[Writer, Step, list[str], list[str]], str]] = {
+EMITTERS: dict[type[Layer], Emit] = {
     layers.AdaptiveAvgPool: _adaptive_avg_pool,
     layers.AdaptiveMaxPool: _adaptive_max_pool,
     layers.PyramidPool: _pyramid_pool,

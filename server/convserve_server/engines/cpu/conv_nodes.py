@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
 from convserve import layers
 from convserve.layers import Layer
 
-from convserve_server.engines.cpu.nodes import flat_pads, reshaped
+from convserve_server.engines.cpu.nodes import Emit, flat_pads, reshaped
 from convserve_server.engines.cpu.windows import pairs
 from convserve_server.engines.cpu.writer import Writer
 from convserve_server.planning.program import Step
@@ -42,11 +39,9 @@ def _graph_conv(writer: Writer, step: Step, x: list[str], weights: list[str]) ->
     count, (nodes, features) = step.layer.filters, step.inputs[0].shape[1:]
     source = reshaped(writer, x[0], (1, nodes, features))
     if step.layer.out_features < features:
-        shape = np.array((count, features, -1), np.int64)
-        matrices = writer.add("Reshape", weight, writer.constant(shape))
+        matrices = writer.add("Reshape", weight, writer.integers((count, features, -1)))
         mixed = writer.add("MatMul", filters, writer.add("MatMul", source, matrices))
-        axis = writer.constant(np.array([1], np.int64))
-        product = writer.add("ReduceSum", mixed, axis, keepdims=0)
+        product = writer.add("ReduceSum", mixed, writer.integers([1]), keepdims=0)
     else:
         filtered = writer.add("MatMul", filters, source)  # (N, K, M, F)
         beside = writer.add("Transpose", filtered, perm=[0, 2, 1, 3])
@@ -55,7 +50,7 @@ def _graph_conv(writer: Writer, step: Step, x: list[str], weights: list[str]) ->
     return writer.add("Add", product, *bias) if bias else product
 
 
-EMITTERS: dict[type[Layer], Callable[[Writer, Step, list[str], list[str]], str]] = {
+EMITTERS: dict[type[Layer], Emit] = {
     layers.DeformConv: _deform_conv,
     layers.GraphConv: _graph_conv,
 }

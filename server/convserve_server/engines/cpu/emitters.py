@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from convserve.layers import Layer
 
 from convserve_server.engines.cpu import (
@@ -14,10 +12,9 @@ from convserve_server.engines.cpu import (
     norm_nodes,
     pool_nodes,
 )
-from convserve_server.engines.cpu.writer import Writer
-from convserve_server.planning.program import Step
+from convserve_server.engines.cpu.nodes import Emit
 
-EMITTERS: dict[type[Layer], Callable[[Writer, Step, list[str], list[str]], str]] = {
+EMITTERS: dict[type[Layer], Emit] = {
     **nodes.EMITTERS,
     **conv_nodes.EMITTERS,
     **norm_nodes.EMITTERS,

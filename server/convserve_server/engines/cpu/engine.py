@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from attrs import evolve
 from convserve.operations import ConvInputGradient, ConvWeightGradient, operation_kind
-from convserve.plans import StepRecord
+from convserve.runs import StepRecord
 from convserve.tensors import Array, empty
 
 from convserve_server.cache import ByteCache
 from convserve_server.engines.cpu import signals
 from convserve_server.engines.cpu.advice import FFT_ALGORITHMS, CpuAdvisor, join
 from convserve_server.engines.cpu.expansion import owner
+from convserve_server.engines.cpu.footprint import PACKED_BYTES
 from convserve_server.engines.cpu.graph import Graph, build_graph
 from convserve_server.engines.cpu.sessions import SessionKind, Sessions
 from convserve_server.engines.cpu.stages import Stage, make_stages
@@ -22,7 +23,7 @@ from convserve_server.engines.cpu.windows import available_threads
 from convserve_server.engines.reference.engine import ReferenceEngine
 from convserve_server.planning.program import Advice, OperationStep, Program, Step, Work
 
-CACHE_BYTES = 256 << 20
+CACHE_BYTES = 2 * PACKED_BYTES
 STAGE_BYTES = 16 << 20  # of the graphs of programs that ran before
 STEP_BYTES = 4 << 10  # what one step of them takes beside its graph, roughly
 

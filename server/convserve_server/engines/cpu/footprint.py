@@ -1,4 +1,7 @@
-"""What the cpu engine holds beside the tensors of a program: packed weights, sessions, holes."""
+"""What the cpu engine holds beside the tensors of a program: packed weights, sessions, holes.
+
+Told for weights that stay, as those of models do.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ from convserve_server.engines.cpu.runs import (
 )
 from convserve_server.planning.program import Advice, Step
 
-# Weights of a run up to here become constants of its session.
-CONSTANT_BYTES = 128 << 20
+# Weights of a run that stay become constants of its session up to here, two of which may be kept.
+PACKED_BYTES = 128 << 20
 # What a session takes for itself: its graph and threads. Measured: 2 to 4 MiB.
 SESSION_BYTES = 3 << 20
 _SCRATCH = ":scratch"  # no layer has this name
@@ -36,15 +39,20 @@ class Run:
     steps: tuple[Step, ...]
     advices: tuple[Advice, ...]
     kept: frozenset[str]
+    weight_bytes: int = field(init=False)
     constant: bool = field(init=False)
     blocked: bool = field(init=False)
     hosts: Mapping[str, str] = field(init=False)
     scratch: Mapping[str, int] = field(init=False)
     order: tuple[Step, ...] = field(init=False)
 
+    @weight_bytes.default
+    def _count_weight_bytes(self) -> int:
+        return weight_bytes(self.steps)
+
     @constant.default
     def _is_constant(self) -> bool:
-        return weight_bytes(self.steps) <= CONSTANT_BYTES
+        return self.weight_bytes <= PACKED_BYTES
 
     @blocked.default
     def _is_blocked(self) -> bool:
@@ -75,7 +83,7 @@ class Run:
     @property
     def resident_bytes(self) -> int:
         """The session, with its own copy of the weights."""
-        return SESSION_BYTES + weight_bytes(self.steps) * self.constant
+        return SESSION_BYTES + self.weight_bytes * self.constant
 
     @property
     def start_bytes(self) -> int:
@@ -90,7 +98,7 @@ class Run:
         sizes = (spec.byte_count for step in self.steps for spec in step.parameters)
         largest = max(sizes, default=0)
         passes = (13 if self.blocked else 8) * largest // 5
-        return SESSION_BYTES + 2 * weight_bytes(self.steps) + passes
+        return SESSION_BYTES + 2 * self.weight_bytes + passes
 
     def allocate_in(self, arena: Arena) -> int:
         """Have `arena` go through the allocations. Returns the most bytes in use at once."""

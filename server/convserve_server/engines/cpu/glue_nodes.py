@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-import numpy as np
 from convserve import layers
 from convserve.layers import Layer
 from convserve.layers.fields import Ints
 
-from convserve_server.engines.cpu.nodes import plain, reshaped
+from convserve_server.engines.cpu.nodes import Emit, per_channel, plain, reshaped
 from convserve_server.engines.cpu.pool_nodes import pool_safely
 from convserve_server.engines.cpu.writer import Writer
 from convserve_server.planning.program import Step
@@ -47,7 +45,7 @@ def _slice(writer: Writer, step: Step, x: list[str], _: list[str]) -> str:
     assert isinstance(layer, layers.Slice)
     assert layer.stop is not None  # a resolved layer states it
     numbers = ((layer.start,), (layer.stop,), (layer.axis,), (layer.step,))
-    return writer.add("Slice", *x, *(_integers(writer, number) for number in numbers))
+    return writer.add("Slice", *x, *map(writer.integers, numbers))
 
 
 def _reduce_mean(writer: Writer, step: Step, x: list[str], _: list[str]) -> str:
@@ -71,7 +69,7 @@ def _reduce_max(writer: Writer, step: Step, x: list[str], _: list[str]) -> str:
 
 
 def _reduced(writer: Writer, op: str, x: str, axes: Ints, *, keep: bool) -> str:
-    return writer.add(op, x, _integers(writer, axes), keepdims=int(keep))
+    return writer.add(op, x, writer.integers(axes), keepdims=int(keep))
 
 
 def _hard_sigmoid(writer: Writer, step: Step, x: list[str], _: list[str]) -> str:
@@ -89,8 +87,7 @@ def _mish(writer: Writer, _: Step, x: list[str], __: list[str]) -> str:
 
 
 def _prelu(writer: Writer, step: Step, x: list[str], weights: list[str]) -> str:
-    shape = _integers(writer, (-1, *[1] * (len(step.output.shape) - 2)))
-    return writer.add("PRelu", *x, writer.add("Reshape", *weights, shape))
+    return writer.add("PRelu", *x, per_channel(writer, weights[0], len(step.output.shape)))
 
 
 def _clip(writer: Writer, step: Step, x: list[str], _: list[str]) -> str:
@@ -107,11 +104,7 @@ def _power(writer: Writer, step: Step, x: list[str], _: list[str]) -> str:
     return writer.add("Pow", *x, writer.scalar(step.layer.exponent))
 
 
-def _integers(writer: Writer, values: Ints) -> str:
-    return writer.constant(np.array(values, np.int64))
-
-
-EMITTERS: dict[type[Layer], Callable[[Writer, Step, list[str], list[str]], str]] = {
+EMITTERS: dict[type[Layer], Emit] = {
     layers.Add: plain("Sum"),
     layers.Mul: _mul,
     layers.Sub: plain("Sub"),

@@ -7,7 +7,7 @@ and returns the name of the result. Pads are always explicit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from convserve import layers
@@ -17,6 +17,9 @@ from convserve.layers.fields import Pairs
 from convserve_server.engines.cpu.windows import pairs
 from convserve_server.engines.cpu.writer import Writer
 from convserve_server.planning.program import Step
+
+# From a resolved step and the names of its inputs and weights to the name of its result.
+Emit: TypeAlias = Callable[[Writer, Step, list[str], list[str]], str]
 
 _PAD_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
@@ -67,7 +70,7 @@ def _dense(writer: Writer, step: Step, x: list[str], weights: list[str]) -> str:
 def _batch_norm(writer: Writer, step: Step, x: list[str], weights: list[str]) -> str:
     layer = step.layer
     assert isinstance(layer, layers.BatchNorm)
-    by_role = dict(zip((s.name.rpartition(".")[2] for s in step.parameters), weights, strict=True))
+    by_role = dict(zip(step.weights, weights, strict=True))
     channels = step.inputs[0].shape[1]
     for role, value in (("weight", 1), ("bias", 0)):
         if role not in by_role:
@@ -134,7 +137,7 @@ def _pixel_unshuffle(writer: Writer, step: Step, x: list[str], _: list[str]) -> 
     return reshaped(writer, moved, step.output.shape[1:])
 
 
-def plain(op: str, **attributes: Any) -> Callable[..., str]:
+def plain(op: str, **attributes: Any) -> Emit:
     """An emitter of one node without weights."""
 
     def emit(writer: Writer, _: Step, x: list[str], __: list[str]) -> str:
@@ -149,14 +152,19 @@ def padded(writer: Writer, x: str, pads: Pairs, mode: str, value: float = 0.0) -
     The axes are named, which keeps ONNX Runtime from moving the padding into a pool behind: there
     it would be minus infinity for a maximum, and an error where it is wider than the window.
     """
-    sizes = writer.constant(np.array(flat_pads(pads), np.int64))
-    axes = writer.constant(np.arange(2, 2 + len(pads)))
+    sizes = writer.integers(flat_pads(pads))
+    axes = writer.integers(range(2, 2 + len(pads)))
     return writer.add("Pad", x, sizes, writer.scalar(value), axes, mode=_PAD_MODES[mode])
 
 
 def reshaped(writer: Writer, x: str, sample_shape: Sequence[int]) -> str:
     """The batch axis kept (0 in ONNX), the others as given."""
-    return writer.add("Reshape", x, writer.constant(np.array((0, *sample_shape), np.int64)))
+    return writer.add("Reshape", x, writer.integers((0, *sample_shape)))
+
+
+def per_channel(writer: Writer, weight: str, rank: int) -> str:
+    """(C) as (C, 1, ...), which broadcasts over tensors of `rank` axes."""
+    return writer.add("Reshape", weight, writer.integers((-1, *[1] * (rank - 2))))
 
 
 def flat_pads(pads: Pairs) -> list[int]:
@@ -164,7 +172,7 @@ def flat_pads(pads: Pairs) -> list[int]:
     return [low for low, _ in pads] + [high for _, high in pads]
 
 
-EMITTERS: dict[type[Layer], Callable[[Writer, Step, list[str], list[str]], str]] = {
+EMITTERS: dict[type[Layer], Emit] = {
     layers.Conv: _conv,
     layers.ConvTranspose: _conv_transpose,
     layers.ReLU: plain("Relu"),

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-import numpy as np
 from convserve import layers
 from convserve.layers import Layer
 
-from convserve_server.engines.cpu.nodes import reshaped
+from convserve_server.engines.cpu.nodes import Emit, per_channel, reshaped
 from convserve_server.engines.cpu.writer import Writer
 from convserve_server.planning.program import Step
 
@@ -67,28 +65,30 @@ def _by_groups(
     size = math.prod(sample) // groups
     rows, ones = reshaped(writer, x, (groups, size)), _ones(writer, (size,))
     normal = writer.add("LayerNormalization", rows, ones, axis=-1, epsilon=eps)
-    return _scaled(writer, step, [reshaped(writer, normal, sample)], weights)
+    return _scaled(writer, reshaped(writer, normal, sample), weights, len(sample))
 
 
-def _scaled(writer: Writer, step: Step, x: list[str], weights: list[str]) -> str:
-    """Times the first weight, plus the second, per channel."""
-    shape = np.array((-1, *[1] * (len(step.output.shape) - 2)), np.int64)
-    result = x[0]
+def _scale(writer: Writer, step: Step, x: list[str], weights: list[str]) -> str:
+    assert isinstance(step.layer, layers.Scale)
+    return _scaled(writer, x[0], weights, len(step.output.shape) - step.layer.axis)
+
+
+def _scaled(writer: Writer, x: str, weights: list[str], axes: int) -> str:
+    """Times the first weight, plus the second, along the first of the last `axes` axes."""
     for op, weight in zip(("Mul", "Add"), weights, strict=False):
-        spread = writer.add("Reshape", weight, writer.constant(shape))
-        result = writer.add(op, result, spread)
-    return result
+        x = writer.add(op, x, per_channel(writer, weight, axes + 1))
+    return x
 
 
 def _ones(writer: Writer, shape: tuple[int, ...]) -> str:
     """Made by ONNX Runtime, so that the model stays small."""
-    return writer.add("Expand", writer.scalar(1), writer.constant(np.array(shape, np.int64)))
+    return writer.add("Expand", writer.scalar(1), writer.integers(shape))
 
 
-EMITTERS: dict[type[Layer], Callable[[Writer, Step, list[str], list[str]], str]] = {
+EMITTERS: dict[type[Layer], Emit] = {
     layers.LocalResponseNorm: _local_response_norm,
     layers.LayerNorm: _layer_norm,
     layers.GroupNorm: _group_norm,
     layers.InstanceNorm: _instance_norm,
-    layers.Scale: _scaled,
+    layers.Scale: _scale,
 }

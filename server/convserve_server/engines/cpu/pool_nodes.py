@@ -12,7 +12,7 @@ from convserve.layers import Layer
 from convserve.layers.fields import Pairs
 from onnx import TensorProto
 
-from convserve_server.engines.cpu.nodes import flat_pads, padded, plain
+from convserve_server.engines.cpu.nodes import Emit, flat_pads, padded, plain
 from convserve_server.engines.cpu.windows import pairs
 from convserve_server.engines.cpu.writer import Writer
 from convserve_server.engines.reference.pool import divisors, strides
@@ -119,7 +119,7 @@ def _needed_pads(step: Step, layer: Pool) -> Pairs:
     )
 
 
-EMITTERS: dict[type[Layer], Callable[[Writer, Step, list[str], list[str]], str]] = {
+EMITTERS: dict[type[Layer], Emit] = {
     layers.MaxPool: _max_pool,
     layers.AvgPool: _avg_pool,
     layers.LpPool: _lp_pool,

@@ -44,7 +44,7 @@ def quantized_conv(
 
 
 def _by_role(step: Step, values: Mapping[str, Array]) -> dict[str, Array]:
-    return {spec.name.rpartition(".")[2]: values[spec.name] for spec in step.parameters}
+    return {role: values[spec.name] for role, spec in step.weights.items()}
 
 
 def _without_zeros(x: Array, weights: Mapping[str, Array]) -> tuple[Array, Array]:

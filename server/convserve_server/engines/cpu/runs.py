@@ -1,5 +1,8 @@
 """Neighbouring steps that ONNX Runtime runs in one session: which, in what layout and order, and
 which of them it makes one of. Decided here for plans and for runs alike, without any array.
+
+Nothing is computed in the place of an input: sizes are symbolic in its graphs, so that it cannot
+tell that a result is as large.
 """
 
 from __future__ import annotations
@@ -55,7 +58,8 @@ def split_runs(advised: Sequence[tuple[Step, Advice]]) -> list[list[tuple[Step, 
 
 def fits_blocks(steps: Sequence[Step]) -> bool:
     """Whether the blocked layout pays: small activations, and most work in wide convolutions."""
-    largest = max(_blocked_bytes(spec) for step in steps for spec in (*step.inputs, step.output))
+    specs = {spec.name: spec for step in steps for spec in (*step.inputs, step.output)}
+    largest = max(map(_blocked_bytes, specs.values()))
     convs = [step for step in steps if isinstance(step.layer, layers.Conv)]
     work = {step.output.name: multiplications(step) for step in convs}
     wide = [step.output.name for step in convs if 2 * step.output.shape[1] >= BLOCK_CHANNELS]

@@ -11,6 +11,7 @@ from convserve.layers.fields import Ints
 from convserve.tensors import Array
 
 from convserve_server.engines.cpu.windows import Axis, Geometry, conv_axes, pairs
+from convserve_server.engines.reference.unfold import window_counts
 
 Index: TypeAlias = tuple[Any, ...]
 
@@ -45,12 +46,8 @@ def fold(layer: Fold, x: Array, out: Array) -> None:
 
 def _axes(layer: Unfold | Fold, sizes: Ints) -> tuple[Axis, ...]:
     """The windows over what has `sizes`."""
-    numbers = zip(
-        sizes, layer.kernel_size, layer.stride, pairs(layer.padding), layer.dilation, strict=True
-    )
-    counts = [(n + low + high - d * (k - 1) - 1) // s + 1 for n, k, s, (low, high), d in numbers]
     geometry = Geometry(layer.stride, pairs(layer.padding), layer.dilation, 1)
-    return conv_axes(sizes, layer.kernel_size, geometry, tuple(counts))
+    return conv_axes(sizes, layer.kernel_size, geometry, window_counts(layer, sizes))
 
 
 def _by_tap(columns: Array, channels: int, axes: Sequence[Axis]) -> Array:

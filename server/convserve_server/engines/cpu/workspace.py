@@ -112,12 +112,11 @@ def float32_bytes(step: Step) -> int:
 def scratch_bytes(step: Step) -> int:
     """What lies between the nodes of a layer that is several of them in ONNX, in float32."""
     layer, output = step.layer, step.output
-    elements = _batch(output) * math.prod(output.shape[1:])
     match layer:
         case layers.LocalResponseNorm():
-            return 4 * 2 * elements
+            return 4 * 2 * _batch(output) * math.prod(output.shape[1:])
         case layers.GroupNorm() | layers.InstanceNorm():
-            return 4 * elements
+            return 4 * _batch(output) * math.prod(output.shape[1:])
         case layers.GraphConv():
             features = min(step.inputs[0].shape[2], output.shape[2])
             return 4 * 2 * layer.filters * _batch(output) * output.shape[1] * features

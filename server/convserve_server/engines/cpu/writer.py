@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,10 @@ class Writer:
     def scalar(self, value: float) -> str:
         """Append a float32 constant without axes."""
         return self.constant(np.array(value, np.float32))
+
+    def integers(self, values: Iterable[int]) -> str:
+        """Append an int64 constant with one axis: sizes, axes or places."""
+        return self.constant(np.array([*values], np.int64))
 
     def cast(self, name: str, source: str, target: str) -> str:
         """The value in another element type."""

@@ -14,7 +14,6 @@ from convserve.layers import (
     Mish,
     ReLU,
     ReLU6,
-    Rescale,
     Sigmoid,
     SiLU,
     Softmax,
@@ -24,8 +23,7 @@ from convserve.layers import (
 from convserve.tensors import Array, TensorSpec
 
 from convserve_server.engines.reference.accumulation import widen
-
-_erf = np.vectorize(math.erf, otypes=[np.float64])
+from convserve_server.engines.reference.elementwise import erf_of
 
 
 def relu(_: ReLU, output: TensorSpec, x: Array) -> Array:
@@ -49,7 +47,7 @@ def leaky_relu(layer: LeakyReLU, output: TensorSpec, x: Array) -> Array:
 def gelu(_: GELU, output: TensorSpec, x: Array) -> Array:
     """Gaussian error linear unit: x * (1 + erf(x / sqrt(2))) / 2."""
     x = widen(x, output)
-    y: Array = x * (1 + _erf(x / math.sqrt(2))) / 2
+    y: Array = x * (1 + erf_of(x / math.sqrt(2))) / 2
     return y
 
 
@@ -107,8 +105,3 @@ def softmax(layer: Softmax, output: TensorSpec, x: Array) -> Array:
     powers = np.exp(x - x.max(axis=layer.axis, keepdims=True))
     y: Array = powers / powers.sum(axis=layer.axis, keepdims=True)
     return y
-
-
-def rescale(layer: Rescale, output: TensorSpec, x: Array) -> Array:
-    """X * factor + offset."""
-    return widen(x, output) * layer.factor + layer.offset

@@ -13,15 +13,13 @@ from convserve.layers import (
     Fold,
     IntegerConv,
     Layer,
-    LpPool,
-    MaxPool,
-    MaxPoolIndices,
     QuantizedConv,
     SeparableConv,
     SubPixelConv,
     Unfold,
 )
 from convserve.layers.fields import Pairs
+from convserve.layers.pool import WindowPool
 from convserve.operations import (
     ConvInputGradient,
     Convolve,
@@ -35,7 +33,7 @@ from convserve_server.engines.reference.windows import pairs
 from convserve_server.planning.program import Advice, Advisor, OperationStep, Step
 
 _CONVOLUTIONS = Conv | DepthwiseConv | SeparableConv | SubPixelConv | IntegerConv | QuantizedConv
-_WINDOWS = MaxPool | AvgPool | LpPool | MaxPoolIndices | Unfold
+_WINDOWS = WindowPool | AvgPool | Unfold
 _PADS_INPUT = _CONVOLUTIONS | _WINDOWS | ConvWeightGradient
 _CUTS_OUTPUT = ConvTranspose | Fold | ConvInputGradient
 _COPIES = 2  # of each tensor: its values in the type of the sums, and those of the pass

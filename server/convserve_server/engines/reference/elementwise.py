@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from convserve.layers import Abs, Clip, Erf, Exp, Log, Power, PReLU, Sqrt
+from convserve.layers import Abs, Clip, Erf, Exp, Log, Power, PReLU, Rescale, Sqrt
 from convserve.tensors import Array, TensorSpec
 
 from convserve_server.engines.reference.accumulation import widen
 from convserve_server.engines.reference.conv import per_channel
 
-_erf = np.vectorize(math.erf, otypes=[np.float64])
+erf_of = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def prelu(_: PReLU, output: TensorSpec, x: Array, weight: Array) -> Array:
@@ -40,7 +40,7 @@ def sqrt(_: Sqrt, output: TensorSpec, x: Array) -> Array:
 
 
 def power(layer: Power, output: TensorSpec, x: Array) -> Array:
-    """X to the power of the exponent."""
+    """The value x to the power of the exponent."""
     return np.power(widen(x, output), layer.exponent)
 
 
@@ -56,5 +56,10 @@ def log(_: Log, output: TensorSpec, x: Array) -> Array:
 
 def erf(_: Erf, output: TensorSpec, x: Array) -> Array:
     """The error function."""
-    y: Array = _erf(widen(x, output))
+    y: Array = erf_of(widen(x, output))
     return y
+
+
+def rescale(layer: Rescale, output: TensorSpec, x: Array) -> Array:
+    """The value x * factor + offset."""
+    return widen(x, output) * layer.factor + layer.offset

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from convserve.operations import operation_kind
-from convserve.plans import StepRecord
+from convserve.runs import StepRecord
 from convserve.tensors import Array, empty
 
 from convserve_server.engines.reference.functions import compute_operation, compute_step

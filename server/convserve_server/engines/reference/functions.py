@@ -98,7 +98,7 @@ LAYERS: dict[type[layers.Layer], Callable[..., Array]] = {
     layers.Abs: elementwise.absolute,
     layers.Log: elementwise.log,
     layers.Erf: elementwise.erf,
-    layers.Rescale: activations.rescale,
+    layers.Rescale: elementwise.rescale,
 }
 
 # (operation, output spec, first operand, second operand) -> array in the accumulation dtype
@@ -113,7 +113,7 @@ OPERATIONS: dict[type[operations.Operation], Callable[..., Array]] = {
 def compute_step(step: Step, tensors: Mapping[str, Array]) -> Array:
     """The step's result on `tensors`, its inputs and weights by name, not yet rounded."""
     inputs = [tensors[spec.name] for spec in step.inputs]
-    weights = {spec.name.rpartition(".")[2]: tensors[spec.name] for spec in step.parameters}
+    weights = {role: tensors[spec.name] for role, spec in step.weights.items()}
     with np.errstate(all="ignore"):  # inf and NaN are answers, not faults
         return LAYERS[type(step.layer)](step.layer, step.output, *inputs, **weights)
 

@@ -61,10 +61,11 @@ def instance_norm(
 
 
 def scale(
-    _: Scale, output: TensorSpec, x: Array, weight: Array, bias: Array | None = None
+    layer: Scale, output: TensorSpec, x: Array, weight: Array, bias: Array | None = None
 ) -> Array:
-    """`x` times `weight` (C) plus `bias` (C)."""
-    return _scale(widen(x, output), weight, bias)
+    """`x` times `weight` plus `bias`, both along one axis."""
+    x = np.moveaxis(widen(x, output), layer.axis, 1)
+    return np.moveaxis(_scale(x, weight, bias), 1, layer.axis)
 
 
 def _normalise(x: Array, axes: int, eps: float) -> Array:

@@ -14,15 +14,15 @@ from convserve.layers import (
     GlobalMaxPool,
     LpPool,
     MaxPool,
-    MaxPoolIndices,
 )
 from convserve.layers.fields import Ints, Pairs
+from convserve.layers.pool import WindowPool
 from convserve.tensors import Array, TensorSpec
 
 from convserve_server.engines.reference.accumulation import widen
 from convserve_server.engines.reference.windows import pad_spatial, pairs, taps
 
-Pool: TypeAlias = MaxPool | AvgPool | LpPool | MaxPoolIndices
+Pool: TypeAlias = WindowPool | AvgPool
 
 
 def max_pool(layer: MaxPool, output: TensorSpec, x: Array) -> Array:

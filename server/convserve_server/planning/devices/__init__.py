@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from attrs import field, frozen
-from convserve.plans import Device, Figure
+from convserve.servers import Device, Figure
 
 # name -> unit of every figure that a profile may have; rates are without sparsity
 UNITS = {
@@ -95,6 +95,7 @@ def profiles() -> Mapping[str, DeviceProfile]:
     return {profile.name: profile for profile in found}
 
 
+@lru_cache
 def host_profile(name: str, engine: str, threads: int, memory_bytes: int) -> DeviceProfile:
     """The server's own processors: `memory_bytes` for tensors, rates as measured once."""
     known = _document("_cpu.json")

@@ -48,19 +48,24 @@ class Reading:
         return (*self.words.notes, *_translation(self.dialect, self.words, self.layer))
 
 
-def read_layer(text: str, dialect: str, in_channels: int) -> Reading:
+def read_layer(text: str, dialect: str, in_channels: int, rank: int | None = None) -> Reading:
     """The layer of a text in a dialect, or in whichever it looks like where `dialect` is empty.
 
-    Its input has `in_channels` channels. Raises InvalidLayerError with the field that is wrong,
-    ShapeError for other channels than the text says, InvalidArgumentError for no dialect.
+    Its input has `in_channels` channels and `rank` spatial axes, None where that does not matter.
+    Raises InvalidLayerError with the field that is wrong, ShapeError for other channels or axes
+    than the text says, InvalidArgumentError for no dialect.
     """
     name = dialect or _guess(text)
-    with error_at("text"):
-        if name == NATIVE:
+    if name == NATIVE:
+        with error_at("text"):
             layer = read_native(text)
             return Reading(name, words_of(layer, in_channels), layer)
-        known = _find(name)
+    known = _find(name)
+    with error_at("text"):
         words = known.read(text)
+    if rank is not None:
+        words.spread(rank)  # which raises for another number of axes
+    with error_at("text"):
         _check_channels(words, in_channels)
     words = _with_channels(words, in_channels)
     try:

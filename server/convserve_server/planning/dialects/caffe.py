@@ -102,10 +102,9 @@ def _per_axis(fields: Fields, stem: str, name: str, default: int | None) -> Ints
     if fields.has(f"{stem}_h") or fields.has(f"{stem}_w"):
         if fields.has(name):
             raise InvalidLayerError(f"give {name}, or {stem}_h and {stem}_w", field=name)
-        fallback = default if default is not None else None
         return (
-            fields.integer(f"{stem}_h", fallback, low),
-            fields.integer(f"{stem}_w", fallback, low),
+            fields.integer(f"{stem}_h", default, low),
+            fields.integer(f"{stem}_w", default, low),
         )
     return fields.ints(name, None if default is None else (default,), low)
 
@@ -129,14 +128,13 @@ def write(words: Words) -> str:
 
 
 def _conv_fields(words: Words) -> dict[str, Any]:
-    groups = words.in_channels if words.kind == "depthwise_conv" else words.groups
     return {
         "num_output": words.result_channels,
         "kernel_size": words.kernel_size,
         "stride": words.stride if set(words.stride) != {1} else (),
         "pad": _numbers(words),
         "dilation": words.dilation if set(words.dilation) != {1} else (),
-        "group": groups if groups != 1 else (),
+        "group": words.group_count if words.group_count != 1 else (),
         "bias_term": () if words.bias else "false",
     }
 

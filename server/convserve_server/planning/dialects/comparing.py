@@ -23,6 +23,8 @@ from convserve_server.planning.dialects.native import write_native
 from convserve_server.planning.dialects.words import POOLS, TRANSPOSED, Words, words_of
 from convserve_server.planning.layers import rule_of
 
+_TAKEN = ("same", "shifted", "other_values")
+
 
 @frozen
 class Canon:
@@ -56,6 +58,19 @@ def render(
         for row in _rows(dialect, words, canon, shape, batch, everyone=everyone)
     ]
     return (_own(layer, canon.problem), *rows)
+
+
+def is_taken(dialect: str, layer: Layer, shape: Shape) -> bool:
+    """Whether a dialect has words for a layer, and its first runtime gives what we do of (C, *L).
+
+    Where its windows begin, and what they hold beside the input, may differ. We take our own words.
+    """
+    words = words_of(layer, shape[0])
+    if dialect == NATIVE or words is None:
+        return True
+    words = words.spread(len(shape) - 1)
+    rows = _rows(DIALECTS[dialect], words, _canon(layer, shape), shape, 1, everyone=False)
+    return all(row.outcome in _TAKEN for row in rows)
 
 
 def _own(layer: Layer | None, problem: str) -> Rendering:

@@ -2,12 +2,14 @@
 
 Rules: pjreddie/darknet at f6afaabc and AlexeyAB's fork at 59596d78 (convolutional_layer.c,
 maxpool_layer.c, parser.c). `pad=1` is size // 2; a pool's padding is that of both sides together.
+Only the fork knows `dilation`, and multiplies the padding by it.
 """
 
 from __future__ import annotations
 
 import re
 
+from attrs import evolve
 from convserve.errors import InvalidLayerError
 from convserve.layers.fields import Ints
 from convserve.tensors import Shape
@@ -43,7 +45,7 @@ def read(text: str) -> Words:
     kind = _SECTIONS.get(sections[0].name)
     if kind is None:
         known = "], [".join(_SECTIONS)
-        raise InvalidLayerError(f"[{sections[0].name[:40]}] is none of [{known}]", field="text")
+        raise InvalidLayerError(f"[{sections[0].name[:40]}] is none of [{known}]")
     fields = Fields(f"[{sections[0].name}]", sections[0].values)
     words = _read_pool(fields) if kind == "max_pool" else _read_conv(kind, fields)
     fields.finish()
@@ -82,6 +84,22 @@ def _read_pool(fields: Fields) -> Words:
     )
 
 
+def meaning(words: Words) -> Words:
+    """The padding that is computed with."""
+    assert not isinstance(words.padding, str)  # a section has no mode
+    [(low, high)], [dilation] = words.padding, words.dilation
+    return evolve(words, padding=((low * dilation, high * dilation),))
+
+
+def _exact(words: Words) -> str:
+    """With the padding before it is multiplied, for the one padding that the fork's size fits."""
+    low, high = _pair(words)
+    size, dilation = _square(words.kernel_size, "size"), _square(words.dilation, "dilation")
+    if (low, high) != (size // 2 * dilation,) * 2 or size % 2 == 0:
+        raise InexpressibleError("with a dilation, only the padding that keeps the size fits")
+    return write(evolve(words, padding=((size // 2, size // 2),) * words.rank))
+
+
 def write(words: Words) -> str:
     """The section of the same words."""
     kind = "conv" if words.kind in CONVS[:2] else words.kind
@@ -106,8 +124,7 @@ def _conv_fields(words: Words) -> dict[str, int]:
     fields = {"filters": words.result_channels, "size": size} | _strides(words.stride)
     if low:
         fields |= {"pad": 1} if low == size // 2 else {"padding": low}
-    groups = words.in_channels if words.kind == "depthwise_conv" else words.groups
-    more = {"groups": groups, "dilation": _square(words.dilation, "dilation")}
+    more = {"groups": words.group_count, "dilation": _square(words.dilation, "dilation")}
     return fields | {name: value for name, value in more.items() if value != 1}
 
 
@@ -161,7 +178,7 @@ def _conv_of_fork(axis: Axis) -> Placement:
     if axis.dilation == 1:
         return _conv(axis)
     size = (axis.length + low + high - axis.kernel_size) // axis.stride + 1
-    return _positive(Placement(size, low * axis.dilation, "its padding is multiplied by dilation"))
+    return _positive(Placement(size, low * axis.dilation))
 
 
 def _transposed(axis: Axis) -> Placement:
@@ -187,6 +204,8 @@ DARKNET = Dialect(
     reads=_reads,
     read=read,
     write=write,
+    meaning=meaning,
+    exact=_exact,
     runtimes=(
         Runtime(
             name="darknet",

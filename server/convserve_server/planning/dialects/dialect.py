@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from convserve.tensors import Shape
 
 from convserve_server.planning.dialects.words import Axis, Words
@@ -103,10 +103,25 @@ def slide_up(axis: Axis, low: int, high: int) -> Placement:
     return Placement(count - 1 if starts_outside else count, low)
 
 
-def same(axis: Axis, *, more_low: bool, span: int | None = None) -> tuple[int, int]:
+def same(axis: Axis, *, more_low: bool) -> tuple[int, int]:
     """(low, high) with which ceil(L / stride) windows fit, for TensorFlow's split or the other."""
-    total = same_total(axis.length, axis.span if span is None else span, axis.stride)
-    return split(total, more_low=more_low)
+    return split(same_total(axis.length, axis.span, axis.stride), more_low=more_low)
+
+
+def in_numbers(words: Words, place: Place) -> Words:
+    """A transposed layer in our numbers, for any input: what `place` makes of each axis.
+
+    What is left of the full result at its end is padding, what lacks there is output padding.
+    """
+    spread = words.spread(words.rank)
+    axes = [spread.axis(index, 1) for index in range(words.rank)]
+    placements = [place(axis) for axis in axes]
+    rests = [axis.natural - (p.size or 0) - p.low for axis, p in zip(axes, placements, strict=True)]
+    return evolve(
+        words,
+        padding=tuple((p.low, max(0, rest)) for p, rest in zip(placements, rests, strict=True)),
+        output_padding=tuple(max(0, -rest) for rest in rests),
+    )
 
 
 def cut(axis: Axis, size: int, *, more_low: bool) -> Placement:

@@ -19,6 +19,7 @@ from convserve_server.planning.dialects.dialect import (
     Placement,
     RefusedError,
     Runtime,
+    in_numbers,
     same,
     slide,
 )
@@ -26,6 +27,8 @@ from convserve_server.planning.dialects.text import (
     MAX_NUMBERS,
     Fields,
     Symbol,
+    choice_of,
+    ints_of,
     parse_call,
     unless,
     written,
@@ -56,7 +59,7 @@ def read(text: str) -> Words:
     """A call of jax.lax, or of a pool of flax.linen."""
     call = parse_call(text)
     if call.short_name not in _POSITIONS:
-        raise InvalidLayerError(f"{call.name!r} is none of {', '.join(_POSITIONS)}", field="text")
+        raise InvalidLayerError(f"{call.name!r} is none of {', '.join(_POSITIONS)}")
     fields = Fields.of(call, _POSITIONS[call.short_name])
     fields.ignore("lhs", "inputs", "precision", "preferred_element_type")
     reader = {"conv_general_dilated": _read_conv, "conv_transpose": _read_transposed}
@@ -139,7 +142,7 @@ def _read_kernel(fields: Fields) -> Ints:
             "rhs=(64, 3, 7, 7)",
             field="rhs",
         )
-    kernel = Fields("lax", {"rhs": shape}).ints("rhs")
+    kernel = ints_of("the kernel", "rhs", shape)
     if len(kernel) < 3:
         raise InvalidLayerError(
             f"the kernel's shape {kernel} lacks axes: two of channels, and one for each spatial "
@@ -154,9 +157,9 @@ def _read_padding(
 ) -> str | Pairs:
     value = fields.take("padding", default)
     if isinstance(value, str):
-        return _MODES[Fields("padding", {"padding": value}).choice("padding", "", modes)]
+        return _MODES[choice_of("the layer", "padding", value, modes)]
     pairs = value if isinstance(value, tuple | list) and len(value) <= MAX_NUMBERS else ()
-    found = [Fields("a pair", {"padding": pair}).ints("padding", low=-(2**31)) for pair in pairs]
+    found = [ints_of("the layer", "padding", pair, low=-(2**31)) for pair in pairs]
     if len(found) != rank or any(len(pair) != 2 for pair in found):
         raise InvalidLayerError(
             f"padding {str(value)[:80]} is not one of {', '.join(modes)}, nor a (low, high) pair "
@@ -180,15 +183,14 @@ def write(words: Words) -> str:
 
 
 def _write_conv(words: Words) -> str:
-    groups = words.in_channels if words.kind == "depthwise_conv" else words.groups
     return written(
         "lax.conv_general_dilated",
         "x",
-        (words.result_channels, words.in_channels // groups, *words.kernel_size),
+        (words.result_channels, words.in_channels // words.group_count, *words.kernel_size),
         window_strides=words.stride,
         padding=_write_padding(words),
         rhs_dilation=None if set(words.dilation) == {1} else words.dilation,
-        feature_group_count=unless((groups,), 1),
+        feature_group_count=unless((words.group_count,), 1),
     )
 
 
@@ -273,15 +275,7 @@ def meaning(words: Words) -> Words:
     """Numbers for the modes of a transposed layer."""
     if words.kind != TRANSPOSED or not isinstance(words.padding, str):
         return words
-    spread = words.spread(words.rank)
-    axes = [spread.axis(index, 1) for index in range(words.rank)]
-    placements = [_transposed(axis) for axis in axes]
-    rests = [axis.natural - (p.size or 0) - p.low for axis, p in zip(axes, placements, strict=True)]
-    return evolve(
-        words,
-        padding=tuple((p.low, max(0, rest)) for p, rest in zip(placements, rests, strict=True)),
-        output_padding=tuple(max(0, -rest) for rest in rests),
-    )
+    return in_numbers(words, _transposed)
 
 
 JAX = Dialect(

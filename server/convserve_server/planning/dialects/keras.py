@@ -16,6 +16,7 @@ from convserve_server.planning.dialects.dialect import (
     Placement,
     RefusedError,
     Runtime,
+    in_numbers,
     same,
     slide,
     truncated,
@@ -30,6 +31,7 @@ from convserve_server.planning.dialects.words import (
     Axis,
     Words,
 )
+from convserve_server.planning.importers.keras.convolution import transposed_crop
 
 # the class without its rank -> (kind, names of its positional arguments)
 _CONV = ("filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups")
@@ -117,18 +119,7 @@ def meaning(words: Words) -> Words:
     """Numbers for a transposed layer; a convolution's modes are ours."""
     if words.kind != TRANSPOSED:
         return words
-    rank = words.rank
-    axes = [words.spread(rank).axis(index, 1) for index in range(rank)]
-    lows = [_first_cut(axis) for axis in axes]
-    # what of the full result is left over at the end (above 0) or has to be added (below)
-    rests = [
-        axis.natural - _transposed_size(axis) - low for axis, low in zip(axes, lows, strict=True)
-    ]
-    return evolve(
-        words,
-        padding=tuple((low, max(0, rest)) for low, rest in zip(lows, rests, strict=True)),
-        output_padding=tuple(max(0, -rest) for rest in rests),
-    )
+    return in_numbers(words, _cropped)
 
 
 def write(words: Words) -> str:
@@ -252,23 +243,10 @@ def _windows(axis: Axis) -> Placement:
     return slide(axis, 0, 0)
 
 
-def _first_cut(axis: Axis) -> int:
-    """Elements cut from the start of the full result: JAX's left padding, seen from there."""
-    if axis.padding not in SAME:
-        return 0
-    total = axis.stride + axis.span - 2
-    if axis.output_padding is not None:
-        total = axis.span + axis.span % 2 - 2 + axis.output_padding
-    return axis.span - 1 - min(total - total // 2, axis.span - 1)
-
-
-def _transposed_size(axis: Axis) -> int:
-    extra = axis.output_padding
-    if axis.padding in SAME:
-        if extra is None:
-            return axis.length * axis.stride
-        return (axis.length - 1) * axis.stride + axis.span % 2 + extra
-    return axis.natural + (max(0, axis.stride - axis.span) if extra is None else extra)
+def _cropped(axis: Axis) -> Placement:
+    mode = "same" if axis.padding in SAME else "valid"
+    low, high = transposed_crop(mode, axis.span, axis.stride, axis.output_padding)
+    return Placement(axis.natural - low - high, low)
 
 
 def _transposed(axis: Axis) -> Placement:
@@ -277,7 +255,7 @@ def _transposed(axis: Axis) -> Placement:
             "Each value in `output_padding` must be strictly less than the corresponding value in "
             f"`strides`. `output_padding` is {axis.output_padding} and `strides` {axis.stride}"
         )
-    return Placement(_transposed_size(axis), _first_cut(axis))
+    return _cropped(axis)
 
 
 def _tensorflow(axis: Axis) -> Placement:

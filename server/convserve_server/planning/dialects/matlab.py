@@ -27,6 +27,8 @@ from convserve_server.planning.dialects.text import (
     Fields,
     Symbol,
     check_length,
+    choice_of,
+    ints_of,
     parse_call,
     shown,
     written,
@@ -69,7 +71,7 @@ def read(text: str) -> Words:
     found = _split_name(call.name)
     if found is None:
         names = ", ".join(name.replace("#", "2d") for name in _LAYERS)
-        raise InvalidLayerError(f"{call.name!r} is none of {names}", field="text")
+        raise InvalidLayerError(f"{call.name!r} is none of {names}")
     entry, rank = found
     kind, positions = _LAYERS[entry]
     own, pairs = call.arguments[: len(positions)], call.arguments[len(positions) :]
@@ -104,10 +106,9 @@ def _read_conv(kind: str, rank: int, fields: Fields) -> Words:
     if not fields.has("NumFiltersPerGroup"):
         return evolve(words, out_channels=fields.integer("NumFilters"))
     each = fields.integer("NumFiltersPerGroup")
-    groups = fields.take("NumGroups")
-    if groups == "channel-wise":
+    if fields.skip("NumGroups", "channel-wise"):
         return evolve(words, kind="depthwise_conv", depth_multiplier=each)
-    count = Fields("NumGroups", {"NumGroups": groups}).integer("NumGroups")
+    count = fields.integer("NumGroups")
     return evolve(words, out_channels=each * count, groups=count)
 
 
@@ -125,8 +126,8 @@ def _read_padding(name: str, rank: int, fields: Fields) -> str | Pairs:
     value: Any = fields.take(name, 0)
     if isinstance(value, str | Symbol):
         modes = ("same", "causal") if rank == 1 and name == "Padding" else ("same",)
-        return Fields(name, {name: value}).choice(name, "", modes)
-    numbers = Fields(name, {name: value}).ints(name, low=0)
+        return choice_of("the layer", name, value, modes)
+    numbers = ints_of("the layer", name, value, low=0)
     if len(numbers) == 2 * rank:  # rows are axes in [t b l r], but first and last in 3-D
         if rank == 3:
             return tuple(zip(numbers[:3], numbers[3:], strict=True))

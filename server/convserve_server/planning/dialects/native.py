@@ -25,13 +25,13 @@ def read_native(text: str) -> Layer:
     cls = _BY_NAME.get(call.short_name)
     if cls is None:
         known = ", ".join(_BY_NAME)
-        raise InvalidLayerError(f"{call.name!r} is none of {known}", field="text")
+        raise InvalidLayerError(f"{call.name!r} is none of {known}")
     if any(isinstance(each, Symbol) for each in (*call.arguments, *call.keywords.values())):
-        raise InvalidLayerError("its arguments are numbers, texts and tuples of them", field="text")
+        raise InvalidLayerError("its arguments are numbers, texts and tuples of them")
     try:
         return cls(*call.arguments, **call.keywords)
     except TypeError as error:  # a keyword that is unknown or lacks; its text names it
-        raise InvalidLayerError(str(error).split("__init__() ")[-1], field="text") from None
+        raise InvalidLayerError(str(error).split("__init__() ")[-1]) from None
 
 
 def write_native(layer: Layer) -> str:

@@ -33,7 +33,7 @@ def read(text: str) -> Words:
     call = parse_call(text)
     kind = _OPERATORS.get(call.name)
     if kind is None:
-        raise InvalidLayerError(f"{call.name!r} is none of {', '.join(_OPERATORS)}", field="text")
+        raise InvalidLayerError(f"{call.name!r} is none of {', '.join(_OPERATORS)}")
     fields = Fields(call.name, call.keywords)
     weight = fields.ints("W", (0,), 0)
     words = _read_node(kind, fields, weight)
@@ -85,16 +85,15 @@ def write(words: Words) -> str:
         raise InexpressibleError(f"there is no auto_pad for {words.padding!r}, only numbers")
     kind = "conv" if words.kind == "depthwise_conv" else words.kind
     name = next(key for key, value in _OPERATORS.items() if value == kind)
-    group = words.in_channels if words.kind == "depthwise_conv" else words.groups
     is_pool = words.kind in POOLS
     return written(
         name,
-        W=None if is_pool else _weight(words, group),
+        W=None if is_pool else _weight(words),
         kernel_shape=_list(words.kernel_size),
         strides=_list(words.stride, 1),
         dilations=_list(words.dilation, 1),
         **_write_padding(words),
-        group=None if group == 1 else group,
+        group=None if words.group_count == 1 else words.group_count,
         output_padding=_list(words.output_padding or (0,), 0),
         output_shape=None if words.output_size is None else _list(words.output_size),
         B=0 if not words.bias and not is_pool else None,
@@ -103,12 +102,12 @@ def write(words: Words) -> str:
     )
 
 
-def _weight(words: Words, group: int) -> str | None:
+def _weight(words: Words) -> str | None:
     if not (words.in_channels and words.result_channels):
         return None
-    counts = [words.result_channels, words.in_channels // group]
+    counts = [words.result_channels, words.in_channels // words.group_count]
     if words.kind == TRANSPOSED:
-        counts = [words.in_channels, words.result_channels // group]
+        counts = [words.in_channels, words.result_channels // words.group_count]
     return str([*counts, *words.kernel_size])
 
 

@@ -6,6 +6,8 @@ OpenVINO 2026.4.1 on the CPU, as they were measured.
 
 from __future__ import annotations
 
+import math
+
 from attrs import evolve
 from convserve.tensors import Shape
 
@@ -161,9 +163,22 @@ def _mode(words: Words) -> str:
     return "SAME_LOWER" if words.padding == "same_lower" else "SAME_UPPER"
 
 
+def _ort_same(axis: Axis, spare: int = 0) -> tuple[int, int]:
+    """(low, high) for SAME, with the kernel without its dilation.
+
+    Where windows leave gaps the total is below 0, by `spare` less, and cuts what is not read from
+    both ends: windows begin later than at the first element.
+    """
+    last = (-(-axis.length // axis.stride) - 1) * axis.stride
+    total = last + axis.kernel_size - axis.length
+    odd = _is_lower(axis) + spare * (total < 0)
+    low = math.trunc((total + odd) / 2)
+    return low, total - low
+
+
 def _ort_conv(axis: Axis) -> Placement:
     if axis.padding in SAME:
-        return _same(axis)
+        return slide(axis, *_ort_same(axis, spare=1))
     if axis.length + sum(axis.pair) < axis.span:
         raise RefusedError("Invalid input shape: the kernel does not fit the padded input")
     return slide(axis, *axis.pair)
@@ -171,8 +186,8 @@ def _ort_conv(axis: Axis) -> Placement:
 
 def _ort_pool(axis: Axis) -> Placement:
     low, high = axis.pair
-    if axis.padding in SAME:  # takes the kernel without its dilation
-        low, high = same(axis, more_low=_is_lower(axis), span=axis.kernel_size)
+    if axis.padding in SAME:
+        low, high = _ort_same(axis)
     elif max(axis.pair) >= axis.kernel_size:
         raise RefusedError("Pad should be smaller than kernel")
     placement = (slide_up if axis.ceil_mode else truncated)(axis, low, high)
@@ -214,7 +229,7 @@ def _cut_to(axis: Axis, size: int) -> Placement:
 
 
 def _openvino_conv(axis: Axis) -> Placement:
-    placement = _ort_conv(axis)
+    placement = _same(axis) if axis.padding in SAME else _ort_conv(axis)
     if axis.length == 0:
         return evolve(placement, note="windows without any input hold memory that nobody wrote")
     return placement

@@ -21,6 +21,8 @@ from convserve_server.planning.dialects.dialect import (
 )
 from convserve_server.planning.dialects.text import (
     Fields,
+    choice_of,
+    ints_of,
     parse_call,
     shown,
     unless,
@@ -60,7 +62,7 @@ def read(text: str) -> Words:
     found = _split_name(call.short_name)
     if found is None:
         known = ", ".join(f"{each}1d to {each}3d" for each in _KINDS)
-        raise InvalidLayerError(f"{call.name!r} is none of {known}", field="text")
+        raise InvalidLayerError(f"{call.name!r} is none of {known}")
     kind, rank = found
     fields = Fields.of(call, _POSITIONS[kind])
     fields.ignore("device", "dtype")
@@ -104,10 +106,9 @@ def _read_pool(kind: str, rank: int, fields: Fields) -> Words:
 
 def _read_padding(kind: str, fields: Fields) -> str | tuple[tuple[int, int], ...]:
     value = fields.take("padding", 0)
-    if isinstance(value, str):
-        text = Fields("padding", {"padding": value})
-        return text.choice("padding", "", ("valid", "same") if kind == "conv" else ())
-    numbers = Fields("padding", {"padding": value}).ints("padding", low=-(2**31))
+    if isinstance(value, str) and kind == "conv":
+        return choice_of("the layer", "padding", value, ("valid", "same"))
+    numbers = ints_of("the layer", "padding", value, low=-(2**31))
     return tuple((number, number) for number in numbers)
 
 
@@ -118,7 +119,6 @@ def write(words: Words) -> str:
         return _write_pool(name, words)
     if words.kind == "separable_conv":
         return _write_separable(words)
-    groups = words.in_channels if words.kind == "depthwise_conv" else words.groups
     line = written(
         name,
         words.in_channels,
@@ -128,7 +128,7 @@ def write(words: Words) -> str:
         padding=_write_padding(words),
         output_padding=unless(words.output_padding or (0,), 0),
         dilation=unless(words.dilation, 1),
-        groups=unless((groups,), 1),
+        groups=unless((words.group_count,), 1),
         bias=None if words.bias else False,
         padding_mode=None if words.padding_mode == "zeros" else repr(words.padding_mode),
     )

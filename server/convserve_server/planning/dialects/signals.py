@@ -24,7 +24,7 @@ from convserve_server.planning.dialects.dialect import (
     RefusedError,
     Runtime,
 )
-from convserve_server.planning.dialects.text import Fields, Symbol, parse_call, written
+from convserve_server.planning.dialects.text import Fields, Symbol, ints_of, parse_call, written
 from convserve_server.planning.dialects.words import NO_PADDING, SAME, Axis, Words
 
 # name -> (names of its arguments, mode by default, whether it flips the kernel)
@@ -50,7 +50,7 @@ def read(text: str) -> Words:
     """A call of a function on signals."""
     call = parse_call(text)
     if call.short_name not in _FUNCTIONS:
-        raise InvalidLayerError(f"{call.name!r} is none of {', '.join(_FUNCTIONS)}", field="text")
+        raise InvalidLayerError(f"{call.name!r} is none of {', '.join(_FUNCTIONS)}")
     positions, mode, flips = _FUNCTIONS[call.short_name]
     if call.name in ("np.correlate", "numpy.correlate", "jnp.correlate"):
         mode = "valid"
@@ -83,7 +83,7 @@ def _kernel(fields: Fields) -> Ints:
             "how long the second operand is decides: write its shape in its place, such as (5,)",
             field="in2",
         )
-    return Fields("convolve", {"in2": value}).ints("in2")
+    return ints_of("the call", "in2", value)
 
 
 def _shape_of(values: Any) -> Ints:

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import frozen
 from convserve.errors import InvalidLayerError, InvalidNetworkError
-from convserve.layers.fields import MAX_SIZE, Ints, Pairs
+from convserve.layers.fields import MAX_SIZE, Ints, Pairs, is_int
 
 MAX_CHARS = 2000
 MAX_NUMBERS = 16  # of one argument
@@ -44,7 +44,6 @@ def check_length(text: str) -> str:
     if len(text) > MAX_CHARS:
         raise InvalidLayerError(
             f"the text has {len(text)} characters; one layer has at most {MAX_CHARS}",
-            field="text",
             metadata={"value": len(text), "limit": MAX_CHARS},
         )
     return text.strip()
@@ -56,7 +55,7 @@ def reading() -> Iterator[None]:
     try:
         yield
     except InvalidNetworkError as error:
-        raise InvalidLayerError(f"it cannot be read: {error.message}", field="text") from None
+        raise InvalidLayerError(f"it cannot be read: {error.message}") from None
 
 
 def parse_call(text: str) -> Call:
@@ -71,7 +70,7 @@ def parse_call(text: str) -> Call:
         return _call(body)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else error
-        raise InvalidLayerError(f"{text[:80]!r} cannot be read: {reason}", field="text") from None
+        raise InvalidLayerError(f"{text[:80]!r} cannot be read: {reason}") from None
 
 
 def _call(node: ast.Call) -> Call:
@@ -124,7 +123,6 @@ class Fields:
             raise InvalidLayerError(
                 f"{call.name} is given {len(given)} arguments without a name, and takes "
                 f"{len(positional)}: {', '.join(positional) or 'none'}",
-                field="text",
             )
         values = dict(zip(positional, given, strict=False))
         for name in values.keys() & call.keywords.keys():
@@ -134,6 +132,13 @@ class Fields:
     def has(self, name: str) -> bool:
         """Whether it was given and not taken yet."""
         return name in self._left
+
+    def skip(self, name: str, value: Any) -> bool:
+        """Take the field if it has this value; whether it had."""
+        if self._left.get(name) != value:
+            return False
+        del self._left[name]
+        return True
 
     def take(self, name: str, default: Any = ...) -> Any:
         """The value as it was written. Raises InvalidLayerError if it is needed and lacks."""
@@ -146,10 +151,7 @@ class Fields:
     def ints(self, name: str, default: Ints | None = None, low: int = 1) -> Ints:
         """One integer or several, each at least `low`."""
         value = self.take(name, ... if default is None else default)
-        items = tuple(value) if isinstance(value, tuple | list) else (value,)
-        if not 1 <= len(items) <= MAX_NUMBERS or not all(_is_int(item, low) for item in items):
-            raise _wrong(self._what, name, value, f"integers from {low} to {MAX_SIZE}")
-        return items
+        return ints_of(self._what, name, value, low)
 
     def optional_ints(self, name: str, low: int = 1) -> Ints | None:
         """`ints`, or None where it was not given or is None."""
@@ -174,12 +176,7 @@ class Fields:
 
     def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
         """One of some texts, whatever its case."""
-        value = self.take(name, default)
-        text = value.name if isinstance(value, Symbol) else value
-        found = [each for each in choices if isinstance(text, str) and each.lower() == text.lower()]
-        if not found:
-            raise _wrong(self._what, name, text, f"one of {', '.join(choices)}")
-        return found[0]
+        return choice_of(self._what, name, self.take(name, default), choices)
 
     def fixed(self, name: str, *values: Any) -> None:
         """Take a field of which only these values can be said here."""
@@ -201,8 +198,27 @@ class Fields:
             )
 
 
-def _is_int(value: object, low: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= MAX_SIZE
+def ints_of(what: str, name: str, value: object, low: int = 1) -> Ints:
+    """The integers that a value of field `name` of `what` is: one or several, each at least `low`.
+
+    Raises InvalidLayerError.
+    """
+    items = tuple(value) if isinstance(value, tuple | list) else (value,)
+    if not 1 <= len(items) <= MAX_NUMBERS or not all(is_int(item, low) for item in items):
+        raise _wrong(what, name, value, f"integers from {low} to {MAX_SIZE}")
+    return items
+
+
+def choice_of(what: str, name: str, value: object, choices: Sequence[str]) -> str:
+    """Which of `choices` a value of field `name` of `what` is, whatever its case.
+
+    Raises InvalidLayerError.
+    """
+    text = value.name if isinstance(value, Symbol) else value
+    found = [each for each in choices if isinstance(text, str) and each.lower() == text.lower()]
+    if not found:
+        raise _wrong(what, name, text, f"one of {', '.join(choices)}")
+    return found[0]
 
 
 def _wrong(what: str, name: str, value: object, want: str) -> InvalidLayerError:

@@ -19,6 +19,7 @@ from convserve.layers import (
 from convserve.layers.fields import Ints, Pairs
 
 from convserve_server.planning.axes import per_axis
+from convserve_server.planning.windows import span
 
 CONVS = ("conv", "depthwise_conv", "separable_conv")
 POOLS = ("max_pool", "avg_pool")
@@ -53,8 +54,8 @@ class Axis:
 
     @property
     def span(self) -> int:
-        """E = dilation * (kernel_size - 1) + 1."""
-        return self.dilation * (self.kernel_size - 1) + 1
+        """From the first tap to the last: e = dilation * (kernel_size - 1) + 1."""
+        return span(self.kernel_size, self.dilation)
 
     @property
     def pair(self) -> tuple[int, int]:
@@ -98,9 +99,11 @@ class Words:
     def spread(self, rank: int) -> Words:
         """The same with one value for each of `rank` axes. Raises InvalidLayerError, ShapeError."""
         if self.rank not in (0, rank):
+            hint = "; is the batch missing?" if rank == self.rank - 1 else ""
             raise ShapeError(
-                f"the layer has {self.rank} spatial axes, but the input has {rank}; give an input "
-                f"with {self.rank}",
+                f"the layer has {self.rank} spatial axes, but the input has {rank} after batch and "
+                f"channels{hint}; give the batch, the channels and {self.rank} sizes",
+                field="inputs",
                 metadata={"value": rank, "limit": self.rank},
             )
         names = ("kernel_size", "stride", "dilation", "output_padding", "output_size", "padding")
@@ -131,6 +134,11 @@ class Words:
         if self.kind == "depthwise_conv":
             return self.in_channels * self.depth_multiplier
         return self.in_channels if self.kind in POOLS else self.out_channels
+
+    @property
+    def group_count(self) -> int:
+        """The independent groups of channels, of a depthwise convolution too."""
+        return self.in_channels if self.kind == "depthwise_conv" else self.groups
 
     def layer(self) -> Layer:
         """Our layer of these words, each word in our meaning.

@@ -13,9 +13,8 @@ from convserve.networks import Network
 from convserve.tensors import MAX_DIMENSION, Shape
 
 from convserve_server.planning.layers import rule_of
+from convserve_server.planning.limits import MAX_INPUTS, MAX_LAYERS
 
-MAX_LAYERS = 16384  # what one request may hold, and so what a network that is read may
-MAX_INPUTS = 1024
 MAX_NAME = 128
 MAX_NOTE = 500
 _FOREIGN = re.compile(r"[^A-Za-z0-9_./-]+")

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from convserve.errors import InvalidNetworkError, UnsupportedError
-from convserve.layers.fields import MAX_SIZE, Ints
+from convserve.layers.fields import MAX_SIZE, Ints, is_int
 
 MAX_ITEMS: Final = 16  # of one list of numbers
 MAX_SHOWN: Final = 120  # characters of what a file holds, in an error
@@ -40,14 +40,14 @@ class Fields:
     def integer(self, name: str, default: int | None = None, low: int = 0) -> int:
         """An integer from `low` to 2^31 - 1."""
         value = self._given(name, default)
-        if not _is_integer(value, low):
+        if not is_int(value, low):
             raise self.wrong(name, f"an integer from {low} to {MAX_SIZE}")
         return int(value)
 
     def real(self, name: str, default: float | None = None) -> float:
         """A finite number."""
         value = self._given(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
+        if not is_real(value):
             raise self.wrong(name, "a finite number")
         return float(value)
 
@@ -73,7 +73,7 @@ class Fields:
         """Integers from `low`: a list of `count` of them, or one that stands for all."""
         value = self._given(name, default)
         items = tuple(value) if isinstance(value, list | tuple) else (value,) * (count or 1)
-        if len(items) > MAX_ITEMS or not all(_is_integer(item, low) for item in items):
+        if len(items) > MAX_ITEMS or not all(is_int(item, low) for item in items):
             raise self.wrong(name, f"an integer from {low} to {MAX_SIZE}, or a list of them")
         if count is not None and len(items) != count:
             raise self.wrong(name, f"{count} integers, one per axis")
@@ -128,12 +128,9 @@ def shown(value: Any) -> str:
     return _SHORT.repr(value)
 
 
-def _is_integer(value: Any, low: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= MAX_SIZE
-
-
-def _is_finite(value: float) -> bool:
+def is_real(value: Any) -> bool:
+    """Whether a value is a finite number that a float holds."""
     try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer of hundreds of digits
+        return not isinstance(value, bool) and math.isfinite(value)
+    except (OverflowError, TypeError):  # an integer of hundreds of digits, or no number
         return False

@@ -52,7 +52,7 @@ def read(form: str, file: memoryview, shapes: Mapping[str, Shape]) -> Imported:
         )
     if len(file) > MAX_TEXT_BYTES:
         raise TooLargeError(
-            f"{len(file)} bytes of text are above the limit of {MAX_TEXT_BYTES}",
+            f"{len(file)} bytes of text are above the limit of {MAX_TEXT_BYTES}; split the network",
             metadata={"value": len(file), "limit": MAX_TEXT_BYTES},
         )
     return _TEXTS[form](bytes(file))

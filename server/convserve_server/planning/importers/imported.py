@@ -52,6 +52,14 @@ class Weight:
     permute: tuple[int, ...] = ()
     factor: float = 1.0
 
+    def stored_bytes(self, file: memoryview) -> memoryview | bytes | None:
+        """The bytes of its values, if they are those of its source."""
+        if self.permute or self.factor != 1.0 or isinstance(self.source, Fill):
+            return None
+        if isinstance(self.source, Values):
+            return self.source.data
+        return file[self.source.offset : self.source.offset + self.source.byte_count]
+
     def write(self, file: memoryview, target: memoryview) -> None:
         """Put the values into `target`, which has exactly their size."""
         result = array_over(target, self.spec)

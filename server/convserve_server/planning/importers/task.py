@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from convserve.codec import network_to_message
-from convserve.errors import error_at
+from convserve.errors import InvalidArgumentError, error_at
 from convserve.tensors import Shape, TensorSpec, spec_to_message
 from convserve.v1 import planning_service_pb2 as pb2
 
@@ -42,8 +42,7 @@ def import_network(request: bytes, file: memoryview) -> bytes:
     Raises what the readers raise, and InvalidArgumentError for a file that is nobody's.
     """
     header = pb2.ImportNetworkHeader.FromString(request)
-    shapes = {item.name: _shape(index, item) for index, item in enumerate(header.inputs)}
-    imported = read(header_format(header), file, shapes)
+    imported = read(header_format(header), file, header_shapes(header))
     response = pb2.ImportNetworkResponse(
         network=network_to_message(imported.network),
         inputs=map(spec_to_message, imported.inputs),
@@ -68,10 +67,24 @@ def header_format(header: pb2.ImportNetworkHeader) -> str:
     return format_of(given, header.file_name)
 
 
-def _shape(index: int, item: pb2.InputShape) -> Shape:
-    with error_at(f"inputs[{index}]"):
-        TensorSpec(item.name, "float32", item.shape).check()
-    return tuple(item.shape)
+def header_shapes(header: pb2.ImportNetworkHeader) -> dict[str, Shape]:
+    """The shapes that a header gives, by the inputs' names. Raises InvalidArgumentError."""
+    shapes: dict[str, Shape] = {}
+    for index, item in enumerate(header.inputs):
+        with error_at(f"inputs[{index}]"):
+            if item.name in shapes:
+                raise InvalidArgumentError(
+                    f"{item.name[:100]!r} has a shape already; give each input one",
+                    field="name",
+                )
+            if not item.shape:
+                raise InvalidArgumentError(
+                    "it has no axes; give the batch and what is behind it, or leave the input out",
+                    field="shape",
+                )
+            TensorSpec(item.name, "float32", item.shape).check()
+        shapes[item.name] = tuple(item.shape)
+    return shapes
 
 
 def _to_struct(weight: Weight) -> _Weight:

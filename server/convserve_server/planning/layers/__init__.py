@@ -57,15 +57,29 @@ RULES: dict[type[Layer], Rule[Any]] = {
     kinds.AvgPool: AvgPoolRule(),
     kinds.GlobalAvgPool: GlobalAvgPoolRule(),
     kinds.GlobalMaxPool: GlobalMaxPoolRule(),
-    kinds.ReLU: ActivationRule(1, "a maximum", REAL, keeps=OUTPUT),
-    kinds.ReLU6: ActivationRule(2, "a maximum and a minimum", REAL),
-    kinds.LeakyReLU: ActivationRule(2, "a comparison and a product"),
-    kinds.GELU: ActivationRule(5, "a division, erf, a sum and two products"),
-    kinds.SiLU: ActivationRule(5, "a negation, exp, a sum, a division and a product"),
-    kinds.Sigmoid: ActivationRule(4, "a negation, exp, a sum and a division", keeps=OUTPUT),
-    kinds.Tanh: ActivationRule(1, "tanh", keeps=OUTPUT),
-    kinds.ELU: ActivationRule(4, "a comparison, exp, a difference and a product"),
-    kinds.Softplus: ActivationRule(5, "a product, exp, a sum, log and a division"),
+    kinds.ReLU: ActivationRule("max(x, 0)", 1, "a maximum", REAL, keeps=OUTPUT),
+    kinds.ReLU6: ActivationRule("min(max(x, 0), 6)", 2, "a maximum and a minimum", REAL),
+    kinds.LeakyReLU: ActivationRule(
+        "x where x >= 0, else {negative_slope} * x", 2, "a comparison and a product"
+    ),
+    kinds.GELU: ActivationRule(
+        "x * (1 + erf(x / sqrt(2))) / 2", 5, "a division, erf, a sum and two products"
+    ),
+    kinds.SiLU: ActivationRule(
+        "x / (1 + exp(-x))", 5, "a negation, exp, a sum, a division and a product"
+    ),
+    kinds.Sigmoid: ActivationRule(
+        "1 / (1 + exp(-x))", 4, "a negation, exp, a sum and a division", keeps=OUTPUT
+    ),
+    kinds.Tanh: ActivationRule("tanh(x)", 1, "tanh", keeps=OUTPUT),
+    kinds.ELU: ActivationRule(
+        "x where x > 0, else {alpha} * (exp(x) - 1)",
+        4,
+        "a comparison, exp, a difference and a product",
+    ),
+    kinds.Softplus: ActivationRule(
+        "log(1 + exp({beta} * x)) / {beta}", 5, "a product, exp, a sum, log and a division"
+    ),
     kinds.Softmax: SoftmaxRule(),
     kinds.BatchNorm: BatchNormRule(),
     kinds.Dense: DenseRule(),
@@ -90,7 +104,9 @@ RULES: dict[type[Layer], Rule[Any]] = {
     kinds.Unfold: UnfoldRule(),
     kinds.Fold: FoldRule(),
     kinds.Scale: ScaleRule(),
-    kinds.Rescale: ActivationRule(2, "a product and a sum", keeps=NOTHING),
+    kinds.Rescale: ActivationRule(
+        "x * {factor} + {offset}", 2, "a product and a sum", keeps=NOTHING
+    ),
     kinds.LpPool: LpPoolRule(),
     kinds.GlobalLpPool: GlobalLpPoolRule(),
     kinds.MaxPoolIndices: MaxPoolIndicesRule(),
@@ -107,17 +123,23 @@ RULES: dict[type[Layer], Rule[Any]] = {
     kinds.ReduceMean: ReduceMeanRule(),
     kinds.ReduceMax: ReduceMaxRule(),
     kinds.ReduceSum: ReduceSumRule(),
-    kinds.HardSigmoid: ActivationRule(4, "a product, a sum, a maximum and a minimum"),
-    kinds.HardSwish: ActivationRule(5, "two products, a sum, a maximum and a minimum"),
-    kinds.Mish: ActivationRule(5, "exp, a sum, log, tanh and a product"),
+    kinds.HardSigmoid: ActivationRule(
+        "min(max({alpha} * x + {beta}, 0), 1)", 4, "a product, a sum, a maximum and a minimum"
+    ),
+    kinds.HardSwish: ActivationRule(
+        "x * min(max(x / 6 + 0.5, 0), 1)", 5, "two products, a sum, a maximum and a minimum"
+    ),
+    kinds.Mish: ActivationRule(
+        "x * tanh(log(1 + exp(x)))", 5, "exp, a sum, log, tanh and a product"
+    ),
     kinds.PReLU: PReLURule(),
     kinds.Clip: ClipRule(),
-    kinds.Exp: ActivationRule(1, "exp", keeps=OUTPUT),
-    kinds.Sqrt: ActivationRule(1, "a root", keeps=OUTPUT),
-    kinds.Power: ActivationRule(1, "a power"),
-    kinds.Abs: ActivationRule(1, "an absolute value", REAL),
-    kinds.Log: ActivationRule(1, "log"),
-    kinds.Erf: ActivationRule(1, "erf"),
+    kinds.Exp: ActivationRule("e^x", 1, "exp", keeps=OUTPUT),
+    kinds.Sqrt: ActivationRule("sqrt(x)", 1, "a root", keeps=OUTPUT),
+    kinds.Power: ActivationRule("x^{exponent}", 1, "a power"),
+    kinds.Abs: ActivationRule("|x|", 1, "an absolute value", REAL),
+    kinds.Log: ActivationRule("log(x)", 1, "log"),
+    kinds.Erf: ActivationRule("erf(x)", 1, "erf"),
 }
 
 

@@ -13,18 +13,15 @@ from collections.abc import Sequence
 
 from convserve.errors import InvalidLayerError, ShapeError
 from convserve.layers import Conv, ConvTranspose
+from convserve.layers.fields import settle
 from convserve.tensors import Shape
 
 from convserve_server.planning.axes import (
-    axis_names,
     check_border,
     check_fits,
-    explain_count,
-    explain_padding,
-    explain_span,
+    explain_windows,
+    padding_of,
     product,
-    resolve_padding,
-    settle,
     spatial,
     spread,
     windows_of,
@@ -41,7 +38,7 @@ class ConvRule(Rule[Conv]):
         lengths = spatial(shapes[0])
         check_groups(layer, shapes[0][0])
         layer = spread(layer, len(lengths), "kernel_size", "stride", "dilation")
-        padding = resolve_padding(layer.padding, windows_of(layer, shapes[0]))
+        padding = padding_of(layer, shapes[0])
         layer = settle(layer, padding=padding)
         check_border(layer.padding_mode, padding, lengths)
         check_fits(windows_of(layer, shapes[0]))
@@ -77,15 +74,10 @@ class ConvRule(Rule[Conv]):
         return tuple(Reach(w.span, w.stride, w.low) for w in windows_of(layer, shapes[0]))
 
     def explain(self, given: Conv, layer: Conv, shapes: Shapes) -> tuple[str, ...]:
-        windows = windows_of(layer, shapes[0])
-        lines = []
-        for axis, window in zip(axis_names(len(windows)), windows, strict=True):
-            formulas = [explain_span(window), *explain_padding(given.padding, window)]
-            lines += [f"{axis}: {line}" for line in (*formulas, explain_count(window))]
         taps = f"({shapes[0][0]} / {layer.groups}) * {product(layer.kernel_size)}"
         outputs = self.output_shape(layer, shapes)
         return (
-            *lines,
+            *explain_windows(given.padding, windows_of(layer, shapes[0])),
             explain_weights("out_channels * (C / groups)", f"{layer.out_channels} * {taps}", layer)
             + str(sum(math.prod(shape) for shape in self.weight_shapes(layer, shapes))),
             (

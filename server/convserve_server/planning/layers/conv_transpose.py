@@ -14,6 +14,7 @@ from convserve.tensors import Shape
 
 from convserve_server.planning.axes import (
     axis_names,
+    check_result,
     explain_span,
     per_axis,
     product,
@@ -39,7 +40,7 @@ class ConvTransposeRule(Rule[ConvTranspose]):
         layer = _resolve_same(layer) if same else _resolve_numbers(layer, rank)
         if layer.output_size is not None:
             layer = _resolve_output_size(layer, shapes[0], same=same)
-        _check_output(self.output_shape(layer, shapes))
+        check_result(self.output_shape(layer, shapes))
         return layer
 
     def output_shape(self, layer: ConvTranspose, shapes: Shapes) -> Shape:
@@ -152,17 +153,6 @@ def _resolve_output_size(layer: ConvTranspose, shape: Shape, *, same: bool) -> C
             )
     extra = tuple(size - low for size, low in zip(sizes, least, strict=True))
     return evolve(layer, output_padding=extra, output_size=None)
-
-
-def _check_output(output: Shape) -> None:
-    for axis, size in enumerate(output[1:]):
-        if size < 1:
-            raise ShapeError(
-                f"the {axis_names(len(output) - 1)[axis]} of the result would be {size}, but must "
-                "be at least 1; cut less with padding",
-                field="padding",
-                metadata={"axis": axis, "value": size, "limit": 1},
-            )
 
 
 def _numbers(layer: ConvTranspose) -> tuple[tuple[int, int, int], ...]:

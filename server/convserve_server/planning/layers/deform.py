@@ -13,8 +13,8 @@ from convserve.tensors import Shape
 from convserve_server.planning.axes import batched, product
 from convserve_server.planning.dtypes import FRACTIONS
 from convserve_server.planning.equivalents import grouped
+from convserve_server.planning.layers.conv_like import CONV, ConvLikeRule
 from convserve_server.planning.layers.rule import INPUTS, Shapes, Work
-from convserve_server.planning.layers.separable import CONV, ConvLikeRule
 
 RANK = 2
 
@@ -50,9 +50,6 @@ class DeformConvRule(ConvLikeRule[DeformConv]):
 
     def weight_names(self, layer: DeformConv) -> tuple[str, ...]:
         return ("weight", "bias") if layer.bias else ("weight",)
-
-    def weight_shapes(self, layer: DeformConv, shapes: Shapes) -> tuple[Shape, ...]:
-        return CONV.weight_shapes(grouped(layer), shapes)
 
     def work(self, layer: DeformConv, shapes: Shapes) -> Work:
         output = self.output_shape(layer, shapes)

@@ -80,7 +80,11 @@ class BatchNormRule(Rule[BatchNorm]):
     def explain(self, given: BatchNorm, layer: BatchNorm, shapes: Shapes) -> tuple[str, ...]:
         channels, count = shapes[0][0], len(_trained(layer))
         numbers = f"{count} * C = {count} * {channels} = {count * channels}"
-        return (f"parameters = {numbers} (2 * C statistics beside)",)
+        affine = " * weight" * layer.weight + " + bias" * layer.bias
+        return (
+            f"y = (x - running_mean) / sqrt(running_var + {layer.eps}){affine}",
+            f"parameters = {numbers} (2 * C statistics beside)",
+        )
 
 
 def _trained(layer: BatchNorm) -> tuple[str, ...]:

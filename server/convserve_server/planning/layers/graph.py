@@ -20,9 +20,8 @@ from convserve_server.planning.receptive_field import Reach
 class GraphConvRule(Rule[GraphConv]):
     """(N, M, F) to (N, M, out_features): filters over the nodes and a matrix over the features.
 
-    They commute, so the count is that of the better order.
-
-    The axis whose field is told is that of the features, each of which sees all of them.
+    They commute, so the count is that of the better order. The axis whose field is told is that of
+    the features, each of which sees all of them.
     """
 
     takes = (FLOATING, COMPLEX)
@@ -48,8 +47,8 @@ class GraphConvRule(Rule[GraphConv]):
 
     def weight_shapes(self, layer: GraphConv, shapes: Shapes) -> tuple[Shape, ...]:
         nodes, features = shapes[0]
-        shapes = ((layer.filters, nodes, nodes), (layer.filters * features, layer.out_features))
-        return (*shapes, (layer.out_features,)) if layer.bias else shapes
+        both = ((layer.filters, nodes, nodes), (layer.filters * features, layer.out_features))
+        return (*both, (layer.out_features,)) if layer.bias else both
 
     def mac_count(self, layer: GraphConv, shapes: Shapes) -> int:
         nodes, features = shapes[0]

@@ -1,4 +1,4 @@
-"""Normalisation by the input's own statistics, and the factor per channel."""
+"""Normalisation by the input's own statistics, and factors along an axis."""
 
 # ruff: noqa: D102  # the methods are those of Rule, which documents them
 
@@ -7,11 +7,12 @@ from __future__ import annotations
 import math
 from typing import TypeVar
 
+from attrs import evolve
 from convserve.errors import InvalidLayerError, ShapeError
 from convserve.layers import GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm, Scale
 from convserve.tensors import Shape
 
-from convserve_server.planning.axes import batched, product, spatial
+from convserve_server.planning.axes import batched, product, resolve_axis, spatial
 from convserve_server.planning.dtypes import COMPLEX, FLOATING, FRACTIONS
 from convserve_server.planning.layers.rule import Kept, Rule, Shapes, Work
 
@@ -43,10 +44,10 @@ class LocalResponseNormRule(Rule[LocalResponseNorm]):
     ) -> tuple[str, ...]:
         before, after = layer.size // 2, (layer.size - 1) // 2
         return (
+            f"y = x / ({layer.k} + {layer.alpha} / {layer.size} * sum(x^2))^{layer.beta}",
             (
-                f"channels c - floor(size / 2) = c - {before} to c + floor((size - 1) / 2) = c + "
-                f"{after}, of {shapes[0][0]}; alpha / size = {layer.alpha} / {layer.size} = "
-                f"{layer.alpha / layer.size}"
+                f"the sum is over channels c - floor(size / 2) = c - {before} to "
+                f"c + floor((size - 1) / 2) = c + {after}, of {shapes[0][0]}"
             ),
         )
 
@@ -89,7 +90,9 @@ class StatisticsRule(Rule[S]):
         size, total = math.prod(part), math.prod(shapes[0])
         shape = self.affine_shape(layer, shapes)
         count = 2 * math.prod(shape) * layer.affine
+        affine = " * weight + bias" if layer.affine else ""
         return (
+            f"y = (x - mean) / sqrt(variance + {layer.eps}){affine}",
             (
                 f"{total} / {size} = {total // size} means per sample, each of {product(part)} = "
                 f"{size} elements; the receptive field does not count them"
@@ -144,23 +147,33 @@ class InstanceNormRule(StatisticsRule[InstanceNorm]):
 
 
 class ScaleRule(Rule[Scale]):
-    """A factor, and a bias, per channel."""
+    """Factors, and biases, along one axis."""
 
     takes = (FLOATING, COMPLEX)
+
+    def resolve(self, layer: Scale, shapes: Shapes) -> Scale:
+        return evolve(layer, axis=resolve_axis(layer.axis, shapes[0], "axis"))
 
     def weight_names(self, layer: Scale) -> tuple[str, ...]:
         return ("weight", "bias") if layer.bias else ("weight",)
 
     def weight_shapes(self, layer: Scale, shapes: Shapes) -> tuple[Shape, ...]:
-        return ((shapes[0][0],),) * (1 + layer.bias)
+        return ((shapes[0][layer.axis - 1],),) * (1 + layer.bias)
 
     def mixes_channels(self, layer: Scale, shapes: Shapes) -> bool:
         return False
+
+    def can_cut(self, layer: Scale, shapes: Shapes, axis: int) -> bool:
+        return axis != layer.axis  # each position there has a factor of its own
 
     def work(self, layer: Scale, shapes: Shapes) -> Work:
         count = (1 + layer.bias) * math.prod(shapes[0])
         return Work(count, "one product and one sum per element" if layer.bias else "one product")
 
     def explain(self, given: Scale, layer: Scale, shapes: Shapes) -> tuple[str, ...]:
-        channels, each = shapes[0][0], 1 + layer.bias
-        return (f"parameters = {each} * C = {each} * {channels} = {each * channels}",)
+        size, each = shapes[0][layer.axis - 1], 1 + layer.bias
+        name = "C" if layer.axis == 1 else f"size[{layer.axis}]"
+        return (
+            f"y = x * weight{' + bias' * layer.bias} along axis {layer.axis}",
+            f"parameters = {each} * {name} = {each} * {size} = {each * size}",
+        )

@@ -12,23 +12,19 @@ from convserve.layers import (
     AvgPool,
     GlobalAvgPool,
     GlobalMaxPool,
-    LpPool,
     MaxPool,
-    MaxPoolIndices,
 )
-from convserve.layers.fields import Ints, Pairs
+from convserve.layers.fields import Ints, Pairs, settle
+from convserve.layers.pool import WindowPool
 from convserve.tensors import Shape
 
 from convserve_server.planning.axes import (
-    axis_names,
     check_fits,
     explain_count,
-    explain_padding,
-    explain_span,
+    explain_windows,
+    padding_of,
     per_axis,
     product,
-    resolve_padding,
-    settle,
     spatial,
     spread,
     windows_of,
@@ -38,7 +34,7 @@ from convserve_server.planning.layers.rule import NOTHING, Kept, L, Rule, Shapes
 from convserve_server.planning.receptive_field import Reach
 from convserve_server.planning.windows import Window
 
-P = TypeVar("P", bound=MaxPool | AvgPool | LpPool | MaxPoolIndices)
+P = TypeVar("P", bound=WindowPool | AvgPool)
 
 
 class WindowPoolRule(Rule[P]):
@@ -52,7 +48,7 @@ class WindowPoolRule(Rule[P]):
             layer = settle(layer, ceil_mode=layer.ceil_mode and layer.padding == "valid")
         else:
             _check_padding(per_axis(layer.padding, len(lengths), "padding"), layer.kernel_size)
-        padding = resolve_padding(layer.padding, windows_of(layer, shapes[0]))
+        padding = padding_of(layer, shapes[0])
         layer = settle(layer, padding=padding)
         check_fits(windows_of(layer, shapes[0]))
         return layer
@@ -69,13 +65,8 @@ class WindowPoolRule(Rule[P]):
         return False
 
     def explain(self, given: P, layer: P, shapes: Shapes) -> tuple[str, ...]:
-        windows = windows_of(layer, shapes[0])
-        lines = []
-        for axis, window in zip(axis_names(len(windows)), windows, strict=True):
-            count = _explain_ceil(window) if layer.ceil_mode else explain_count(window)
-            formulas = [explain_span(window), *explain_padding(given.padding, window), count]
-            lines += [f"{axis}: {line}" for line in formulas]
-        return tuple(lines)
+        explain_size = _explain_ceil if layer.ceil_mode else explain_count
+        return tuple(explain_windows(given.padding, windows_of(layer, shapes[0]), explain_size))
 
 
 class MaxPoolRule(WindowPoolRule[MaxPool]):

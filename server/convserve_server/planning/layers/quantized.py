@@ -12,8 +12,8 @@ from convserve.layers import Conv, IntegerConv, QuantizedConv
 from convserve.tensors import Shape
 
 from convserve_server.planning.equivalents import grouped
+from convserve_server.planning.layers.conv_like import CONV, ConvLikeRule
 from convserve_server.planning.layers.rule import NOTHING, Shapes, Work
-from convserve_server.planning.layers.separable import CONV, ConvLikeRule
 
 _BYTES = ("int8", "uint8")
 
@@ -36,8 +36,7 @@ class IntegerConvRule(ConvLikeRule[IntegerConv]):
         return ("weight", "input_zero_point", "weight_zero_point")
 
     def weight_shapes(self, layer: IntegerConv, shapes: Shapes) -> tuple[Shape, ...]:
-        (weight,) = CONV.weight_shapes(grouped(layer), shapes)
-        return (weight, (1,), (layer.out_channels,))
+        return (*super().weight_shapes(layer, shapes), (1,), (layer.out_channels,))
 
     def work(self, layer: IntegerConv, shapes: Shapes) -> Work:
         return Work(math.prod(shapes[0]), "subtracting the zero point, 1 per input element")
@@ -73,8 +72,8 @@ class QuantizedConvRule(ConvLikeRule[QuantizedConv]):
         return ("weight", *(["bias"] if layer.bias else []), *self.statistics)
 
     def weight_shapes(self, layer: QuantizedConv, shapes: Shapes) -> tuple[Shape, ...]:
-        sums = CONV.weight_shapes(grouped(layer), shapes)
-        return (*sums, (1,), (1,), (layer.out_channels,), (layer.out_channels,), (1,), (1,))
+        one, each = (1,), (layer.out_channels,)
+        return (*super().weight_shapes(layer, shapes), one, one, each, each, one, one)
 
     def weight_dtype(self, name: str, dtype: str) -> str:
         return "float32" if name.endswith("_scale") else "int32" if name == "bias" else dtype

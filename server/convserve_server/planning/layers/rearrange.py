@@ -70,7 +70,8 @@ class PixelShuffleRule(Rule[PixelShuffle]):
         if shapes[0][0] % block:
             raise ShapeError(
                 f"{shapes[0][0]} channels are not divisible by {block}, which is factor "
-                f"{layer.factor} to the power of {len(shapes[0]) - 1} spatial axes",
+                f"{layer.factor} to the power of {len(shapes[0]) - 1} spatial axes; use another "
+                "factor, or a multiple of that many channels",
                 field="factor",
                 metadata={"value": shapes[0][0], "limit": block},
             )

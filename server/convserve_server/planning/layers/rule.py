@@ -122,9 +122,14 @@ class Rule(Generic[L]):
         """
         return True
 
-    def field(self, layer: L, shapes: Shapes, before: AxisFields | None) -> AxisFields | None:
-        """The receptive field of the result, from that of the input. None: not defined there."""
-        return advance(before, self.reach(layer, shapes))
+    def field(
+        self, layer: L, shapes: Shapes, reaches: Sequence[Reach], before: AxisFields | None
+    ) -> AxisFields | None:
+        """The receptive field of the result, from that of the input. None: not defined there.
+
+        `reaches` are those that `reach` tells.
+        """
+        return advance(before, reaches)
 
     def explain(self, given: L, layer: L, shapes: Shapes) -> tuple[str, ...]:
         """Formulas of shape, weights and counts, each followed by itself with the numbers.

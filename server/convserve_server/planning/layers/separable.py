@@ -5,60 +5,19 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TypeVar
 
-from attrs import evolve
-from convserve.errors import InvalidLayerError
-from convserve.layers import Conv, DepthwiseConv, SeparableConv, SubPixelConv, Unfold
-from convserve.layers.fields import MAX_SIZE
+from convserve.layers import Conv, DepthwiseConv, SeparableConv
 from convserve.tensors import Shape
 
-from convserve_server.planning.axes import spatial
 from convserve_server.planning.dtypes import accumulate
-from convserve_server.planning.equivalents import GroupedLayer, depthwise, pointwise
-from convserve_server.planning.layers.conv import ConvRule, bias_work
-from convserve_server.planning.layers.rule import Kept, Rule, Shapes, Work
-from convserve_server.planning.receptive_field import Reach
+from convserve_server.planning.equivalents import depthwise, pointwise
+from convserve_server.planning.layers.conv import bias_work
+from convserve_server.planning.layers.conv_like import CONV, ConvLikeRule, check_channels
+from convserve_server.planning.layers.rule import Kept, Shapes, Work
 
-CONV = ConvRule()
 D = TypeVar("D", bound=DepthwiseConv | SeparableConv)
-W = TypeVar("W", bound=DepthwiseConv | SeparableConv | SubPixelConv | GroupedLayer | Unfold)
-
-
-class ConvLikeRule(Rule[W]):
-    """A layer whose shape, counts and reach are those of a `Conv` of its first input."""
-
-    @abstractmethod
-    def as_conv(self, layer: W, shape: Shape) -> Conv:
-        """The convolution, for an input of `shape`; resolved if the layer is."""
-
-    def resolve(self, layer: W, shapes: Shapes) -> W:
-        spatial(shapes[0])
-        conv = CONV.resolve(self.as_conv(layer, shapes[0]), shapes[:1])
-        return evolve(
-            layer,
-            kernel_size=conv.kernel_size,
-            stride=conv.stride,
-            padding=conv.padding,
-            dilation=conv.dilation,
-        )
-
-    def output_shape(self, layer: W, shapes: Shapes) -> Shape:
-        return CONV.output_shape(self.as_conv(layer, shapes[0]), shapes)
-
-    def output_dtype(self, layer: W, dtypes: Sequence[str]) -> str:
-        return accumulate(dtypes)
-
-    def mac_count(self, layer: W, shapes: Shapes) -> int:
-        return CONV.mac_count(self.as_conv(layer, shapes[0]), shapes)
-
-    def work(self, layer: W, shapes: Shapes) -> Work:
-        return CONV.work(self.as_conv(layer, shapes[0]), shapes)
-
-    def reach(self, layer: W, shapes: Shapes) -> tuple[Reach, ...]:
-        return CONV.reach(self.as_conv(layer, shapes[0]), shapes)
 
 
 class DepthwiseConvRule(ConvLikeRule[DepthwiseConv]):
@@ -70,9 +29,6 @@ class DepthwiseConvRule(ConvLikeRule[DepthwiseConv]):
 
     def weight_names(self, layer: DepthwiseConv) -> tuple[str, ...]:
         return ("weight", "bias") if layer.bias else ("weight",)
-
-    def weight_shapes(self, layer: DepthwiseConv, shapes: Shapes) -> tuple[Shape, ...]:
-        return CONV.weight_shapes(self.as_conv(layer, shapes[0]), shapes)
 
     def explain(
         self, given: DepthwiseConv, layer: DepthwiseConv, shapes: Shapes
@@ -98,11 +54,8 @@ class SeparableConvRule(ConvLikeRule[SeparableConv]):
         return (*names, "bias") if layer.bias else names
 
     def weight_shapes(self, layer: SeparableConv, shapes: Shapes) -> tuple[Shape, ...]:
-        first = CONV.weight_shapes(self.as_conv(layer, shapes[0]), shapes)
-        return (
-            *first,
-            *CONV.weight_shapes(self._second(layer, shapes), self._between(layer, shapes)),
-        )
+        second = CONV.weight_shapes(self._second(layer, shapes), self._between(layer, shapes))
+        return (*super().weight_shapes(layer, shapes), *second)
 
     def mac_count(self, layer: SeparableConv, shapes: Shapes) -> int:
         second = CONV.mac_count(self._second(layer, shapes), self._between(layer, shapes))
@@ -133,17 +86,6 @@ class SeparableConvRule(ConvLikeRule[SeparableConv]):
 
     def _between(self, layer: SeparableConv, shapes: Shapes) -> Shapes:
         return (super().output_shape(layer, shapes),)
-
-
-def check_channels(count: int, formula: str, field: str) -> None:
-    """Raise InvalidLayerError for more channels than a convolution takes."""
-    if count > MAX_SIZE:
-        raise InvalidLayerError(
-            f"the convolution would have {formula} = {count} channels; the limit is {MAX_SIZE}; "
-            "use a smaller number",
-            field=field,
-            metadata={"value": count, "limit": MAX_SIZE},
-        )
 
 
 def _check_width(layer: DepthwiseConv | SeparableConv, channels: int) -> None:

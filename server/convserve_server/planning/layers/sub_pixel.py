@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from convserve.layers import Conv, PixelShuffle, SubPixelConv
 from convserve.tensors import Shape
 
 from convserve_server.planning.equivalents import before_shuffle
+from convserve_server.planning.layers.conv_like import CONV, ConvLikeRule, check_channels
 from convserve_server.planning.layers.rearrange import PixelShuffleRule
 from convserve_server.planning.layers.rule import Shapes
-from convserve_server.planning.layers.separable import CONV, ConvLikeRule, check_channels
 from convserve_server.planning.receptive_field import AxisFields, Reach, advance
 
 _SHUFFLE = PixelShuffleRule()
@@ -43,7 +44,11 @@ class SubPixelConvRule(ConvLikeRule[SubPixelConv]):
         )
 
     def field(
-        self, layer: SubPixelConv, shapes: Shapes, before: AxisFields | None
+        self,
+        layer: SubPixelConv,
+        shapes: Shapes,
+        reaches: Sequence[Reach],
+        before: AxisFields | None,
     ) -> AxisFields | None:
         coarse = advance(before, super().reach(layer, shapes))
         shuffle = PixelShuffle(layer.factor)
@@ -55,9 +60,6 @@ class SubPixelConvRule(ConvLikeRule[SubPixelConv]):
 
     def weight_names(self, layer: SubPixelConv) -> tuple[str, ...]:
         return ("weight", "bias") if layer.bias else ("weight",)
-
-    def weight_shapes(self, layer: SubPixelConv, shapes: Shapes) -> tuple[Shape, ...]:
-        return CONV.weight_shapes(self.as_conv(layer, shapes[0]), shapes)
 
     def explain(self, given: SubPixelConv, layer: SubPixelConv, shapes: Shapes) -> tuple[str, ...]:
         shape, rank = shapes[0], len(shapes[0]) - 1

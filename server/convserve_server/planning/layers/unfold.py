@@ -10,16 +10,12 @@ from collections.abc import Sequence
 from attrs import evolve
 from convserve.errors import ShapeError
 from convserve.layers import Conv, Fold, Unfold
-from convserve.layers.fields import Padding
 from convserve.tensors import Shape
 
 from convserve_server.planning.axes import (
-    axis_names,
     batched,
     check_fits,
-    explain_count,
-    explain_padding,
-    explain_span,
+    explain_windows,
     product,
     resolve_padding,
     spread,
@@ -27,9 +23,9 @@ from convserve_server.planning.axes import (
 )
 from convserve_server.planning.dtypes import NUMBERS, promote
 from convserve_server.planning.equivalents import sliding
+from convserve_server.planning.layers.conv_like import ConvLikeRule
 from convserve_server.planning.layers.rule import NOTHING, Rule, Shapes, Work
-from convserve_server.planning.layers.separable import ConvLikeRule
-from convserve_server.planning.receptive_field import AxisFields
+from convserve_server.planning.receptive_field import AxisFields, Reach
 from convserve_server.planning.windows import Window
 
 
@@ -48,12 +44,17 @@ class UnfoldRule(ConvLikeRule[Unfold]):
     def output_dtype(self, layer: Unfold, dtypes: Sequence[str]) -> str:
         return dtypes[0]
 
+    def weight_shapes(self, layer: Unfold, shapes: Shapes) -> tuple[Shape, ...]:
+        return ()
+
     def mac_count(self, layer: Unfold, shapes: Shapes) -> int:
         return 0
 
-    def field(self, layer: Unfold, shapes: Shapes, before: AxisFields | None) -> AxisFields | None:
+    def field(
+        self, layer: Unfold, shapes: Shapes, reaches: Sequence[Reach], before: AxisFields | None
+    ) -> AxisFields | None:
         """Of one axis only: the columns of several have no common distance."""
-        return super().field(layer, shapes, before) if len(shapes[0]) == 2 else None
+        return super().field(layer, shapes, reaches, before) if len(shapes[0]) == 2 else None
 
     def can_cut(self, layer: Unfold, shapes: Shapes, axis: int) -> bool:
         return False
@@ -64,7 +65,7 @@ class UnfoldRule(ConvLikeRule[Unfold]):
         rows, columns = self.output_shape(layer, shapes)
         counts = product([window.count for window in windows])
         return (
-            *_explain_windows(given.padding, windows),
+            *explain_windows(given.padding, windows),
             f"rows = C * prod(kernel_size) = {channels} * {product(layer.kernel_size)} = {rows}",
             f"columns = prod(L') = {counts} = {columns}",
         )
@@ -99,7 +100,9 @@ class FoldRule(Rule[Fold]):
     def work(self, layer: Fold, shapes: Shapes) -> Work:
         return Work(math.prod(shapes[0]), "one addition per element of the columns")
 
-    def field(self, layer: Fold, shapes: Shapes, before: AxisFields | None) -> AxisFields | None:
+    def field(
+        self, layer: Fold, shapes: Shapes, reaches: Sequence[Reach], before: AxisFields | None
+    ) -> AxisFields | None:
         return None
 
     def can_cut(self, layer: Fold, shapes: Shapes, axis: int) -> bool:
@@ -111,7 +114,7 @@ class FoldRule(Rule[Fold]):
         counts = product([window.count for window in windows])
         taps = product(layer.kernel_size)
         return (
-            *_explain_windows(layer.padding, windows),
+            *explain_windows(layer.padding, windows),
             (
                 f"C = rows / prod(kernel_size) = {rows} / {taps} = "
                 f"{self.output_shape(layer, shapes)[0]}"
@@ -143,11 +146,3 @@ def _check_columns(layer: Fold, shape: Shape) -> None:
             field="output_size",
             metadata={"value": shape[1], "limit": count},
         )
-
-
-def _explain_windows(padding: Padding, windows: Sequence[Window]) -> list[str]:
-    lines = []
-    for axis, window in zip(axis_names(len(windows)), windows, strict=True):
-        formulas = [explain_span(window), *explain_padding(padding, window), explain_count(window)]
-        lines += [f"{axis}: {line}" for line in formulas]
-    return lines

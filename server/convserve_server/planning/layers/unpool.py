@@ -15,7 +15,7 @@ from convserve.tensors import Shape
 from convserve_server.planning.axes import (
     axis_names,
     batched,
-    per_axis,
+    check_result,
     resolve_padding,
     spatial,
     spread,
@@ -66,7 +66,7 @@ class MaxUnpoolRule(Rule[MaxUnpool]):
         layer = evolve(layer, padding=resolve_padding(layer.padding, windows))
         if layer.output_size is not None:
             layer = spread(layer, rank, "output_size")
-        _check_size(self.output_shape(layer, shapes))
+        check_result(self.output_shape(layer, shapes))
         return layer
 
     def output_shape(self, layer: MaxUnpool, shapes: Shapes) -> Shape:
@@ -111,24 +111,9 @@ class MaxUnpoolRule(Rule[MaxUnpool]):
 
 def _windows(layer: MaxUnpool, shapes: Shapes) -> tuple[Window, ...]:
     assert not isinstance(layer.padding, str)
-    lengths = shapes[0][1:]
+    strides = layer.stride or layer.kernel_size
+    rows = zip(shapes[0][1:], layer.kernel_size, strides, layer.padding, strict=True)
     return tuple(
-        Window(length, kernel, stride, 1, low, high)
-        for length, kernel, stride, (low, high) in zip(
-            lengths,
-            layer.kernel_size,
-            layer.stride or layer.kernel_size,
-            per_axis(layer.padding, len(lengths), "padding"),
-            strict=True,
-        )
+        Window(length, kernel, stride, low=low, high=high)
+        for length, kernel, stride, (low, high) in rows
     )
-
-
-def _check_size(output: Shape) -> None:
-    for axis, size in zip(axis_names(len(output) - 1), output[1:], strict=True):
-        if size < 1:
-            raise ShapeError(
-                f"the {axis} of the result would be {size}; use less padding, or give output_size",
-                field="padding",
-                metadata={"value": size, "limit": 1},
-            )

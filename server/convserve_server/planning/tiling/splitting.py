@@ -1,7 +1,7 @@
 """Work that needs more memory than there is, in pieces that do not.
 
 Rows of the batch come first: they share nothing. A row that is still too large is cut into tiles
-along the one axis where the least is computed twice.
+along the one axis where the least is computed twice, or along all of them if none suffices.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from attrs import frozen
 from convserve_server.planning.memory import working_bytes
 from convserve_server.planning.program import Advisor, Program, Work
 from convserve_server.planning.tiling.batches import even_ranges, rebatched, row_blocks
-from convserve_server.planning.tiling.grid import Grid, find_grid, tile_bytes
+from convserve_server.planning.tiling.choosing import choose_counts, ladders_of
+from convserve_server.planning.tiling.grid import Counts, Grid, find_cut, tile_bytes
 from convserve_server.planning.tiling.pieces import Piece, Slice, Slices
 
 MAX_PIECES = 1 << 12  # each takes a message and some microseconds
@@ -33,17 +34,12 @@ class Split:
 
 @frozen
 class _Tiling:
-    """A grid in `count` tiles, each of which needs `working_bytes`."""
+    """A grid in tiles, each of which needs `working_bytes`; they compute `work` elements."""
 
     grid: Grid
-    count: int
+    counts: Counts
     working_bytes: int
-
-    @property
-    def cost(self) -> int:
-        """Elements that are computed, the margins again in each tile."""
-        tile = self.grid.tile(self.count)
-        return self.count * sum(step.output.element_count for step in tile.steps)
+    work: int
 
 
 def split(work: Work, advisor: Advisor, budget_bytes: int) -> Split:
@@ -69,7 +65,7 @@ def split(work: Work, advisor: Advisor, budget_bytes: int) -> Split:
     if not fitting:
         reached = (by_rows.working_bytes, *(tiling.working_bytes for tiling in tilings))
         return Split((), min(reached))
-    best = min(fitting, key=lambda tiling: tiling.cost)
+    best = min(fitting, key=lambda tiling: tiling.work)
     return Split(_tile_pieces(best, _batch(work)), best.working_bytes)
 
 
@@ -96,23 +92,27 @@ def _split_rows(program: Program, advisor: Advisor, budget_bytes: int) -> Split:
 
 
 def _find_tilings(program: Program, advisor: Advisor, budget_bytes: int) -> list[_Tiling]:
-    """For each axis that can be cut, the fewest tiles of one row that fit, or the smallest ones."""
+    """For each axis that can be cut, the largest tiles of one row that fit; else, of all axes."""
     most = MAX_PIECES // max(1, _batch(program))
-    row, axes = rebatched(program, 1), range(2, len(program.inputs[0].shape))
-    grids = [find_grid(row, axis) for axis in axes] if most > 1 else []
-    return [
-        _choose_tiling(grid, advisor, budget_bytes, min(grid.most_tiles, most))
-        for grid in grids
-        if grid is not None
-    ]
+    row = rebatched(program, 1)
+    axes = range(2, len(row.inputs[0].shape)) if most > 1 else ()
+    cuts = tuple(cut for axis in axes if (cut := find_cut(row, axis)))
+    grids = [Grid(row, (cut,)) for cut in cuts]
+    tilings = [_choose_tiling(grid, advisor, budget_bytes, most) for grid in grids]
+    if len(cuts) > 1 and all(tiling.working_bytes > budget_bytes for tiling in tilings):
+        tilings.append(_choose_tiling(Grid(row, cuts), advisor, budget_bytes, most))
+    return tilings
 
 
 def _choose_tiling(grid: Grid, advisor: Advisor, budget_bytes: int, most: int) -> _Tiling:
-    def bytes_of(count: int) -> int:
-        return tile_bytes(grid.tile(count), advisor)
+    def bytes_of(counts: Counts) -> int:
+        return tile_bytes(grid.tile(counts), advisor)
 
-    count = _fewest(bytes_of, budget_bytes, 2, most)
-    return _Tiling(grid, count, bytes_of(count))
+    work = grid.work_of(dict.fromkeys((step.output.name for step in grid.program.steps), 1))
+    counts = choose_counts(
+        ladders_of(grid.cuts), work, lambda counts: bytes_of(counts) <= budget_bytes, most
+    )
+    return _Tiling(grid, counts, bytes_of(counts), work(counts))
 
 
 def _fewest(bytes_of: Callable[[int], int], budget_bytes: int, least: int, most: int) -> int:
@@ -139,7 +139,7 @@ def _row_piece(program: Program, rows: tuple[int, int]) -> Piece:
 
 def _tile_pieces(tiling: _Tiling, batch: int) -> tuple[Piece, ...]:
     """The tiles of every row, one row after the other."""
-    tiles = tiling.grid.pieces(tiling.count)
+    tiles = tuple(tiling.grid.pieces(tiling.counts))
     return tuple(_in_row(tile, row) for row in range(batch) for tile in tiles)
 
 

@@ -78,6 +78,16 @@ def find_tracks(program: Program, axis: int) -> dict[str, Track] | None:
     return tracks
 
 
+def find_obstacle(program: Program, axis: int) -> str:
+    """Why a program cannot be cut along `axis`; empty if no single step is in the way."""
+    for step in program.steps:
+        if len(step.output.shape) != len(program.inputs[0].shape):
+            return f"{step.output.name} has no such axis"
+        if _find_reach(step, axis) is None:
+            return f"{step.output.name} sees all of it, or its values depend on their place there"
+    return ""
+
+
 def _find_reach(step: Step, axis: int) -> Reach | None:
     """How far the step sees along `axis`; None if it cannot be cut there."""
     rule, shapes = rule_of(step.layer), tuple(spec.shape[1:] for spec in step.inputs)
@@ -89,6 +99,40 @@ def _find_reach(step: Step, axis: int) -> Reach | None:
         _border(step.layer) == "circular" and any(_padding(step.layer, axis))
     )
     return None if sees_all else reach
+
+
+def find_padding(program: Program, axis: int) -> dict[str, tuple[int, int]]:
+    """How far what the outputs see of each input goes beyond its ends along `axis`.
+
+    For programs that have tracks there.
+    """
+    seen: dict[str, tuple[int, int]] = {}
+    for step in reversed(program.steps):
+        if step.output.name in program.outputs:
+            _widen(seen, step.output.name, (0, step.output.shape[axis] - 1))
+        reach = _find_reach(step, axis)
+        if reach is None or step.output.name not in seen:
+            continue
+        first, last = seen[step.output.name]
+        source = (
+            -((reach.low - first * reach.stride) // reach.up),
+            (last * reach.stride - reach.low + reach.span - 1) // reach.up,
+        )
+        for spec in step.inputs:
+            _widen(seen, spec.name, source)
+    return {
+        spec.name: _beyond(seen.get(spec.name, (0, 0)), spec.shape[axis]) for spec in program.inputs
+    }
+
+
+def _widen(seen: dict[str, tuple[int, int]], name: str, bounds: tuple[int, int]) -> None:
+    first, last = seen.get(name, bounds)
+    seen[name] = (min(first, bounds[0]), max(last, bounds[1]))
+
+
+def _beyond(bounds: tuple[int, int], length: int) -> tuple[int, int]:
+    first, last = bounds
+    return max(0, -first), max(0, last - (length - 1))
 
 
 def _find_periods(program: Program, reaches: Sequence[Reach]) -> dict[str, int] | None:

@@ -1,10 +1,10 @@
 import pytest
-from convserve_client.cli.arguments import (
+from convserve_client.cli.arguments import parser
+from convserve_client.cli.values import (
     parse_file,
     parse_ints,
     parse_padding,
     parse_shape,
-    parser,
 )
 
 

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from convserve.errors import OverloadedError
-from convserve.plans import CallRecord
+from convserve.runs import CallRecord
 from convserve_client.cli.bench import (
     REST,
     Call,

@@ -92,7 +92,7 @@ def test_one_module_twice():
 
 def test_constants_are_noted():
     network = from_torch(Call(lambda x: x * 3), RANK_1)
-    assert network.notes == ("mul: its constants become 4 parameters, one per channel",)
+    assert network.notes == ("mul: its constants become 4 parameters, along axis 1",)
     assert from_torch(nn.ReLU(), RANK_1).notes == ()
 
 
@@ -135,6 +135,14 @@ def test_what_is_not_supported_is_named(name):
         from_torch(module, RANK_1)
 
 
+def test_a_power_pool_must_not_cut_its_last_window():
+    pool = nn.LPPool2d(2, (2, 3), ceil_mode=True)
+    assert from_torch(pool, (1, 4, 6, 9)).layers
+    for shape in ((1, 4, 5, 9), (1, 4, 6, 8)):
+        with pytest.raises(UnsupportedError, match="ceil_mode=True cuts the last window"):
+            from_torch(pool, shape)
+
+
 def test_what_cannot_be_traced_says_why():
     module = Call(lambda x: x if x.sum() > 0 else -x)
     with pytest.raises(UnsupportedError, match=r"^Call: torch\.fx cannot trace it: .* nor can"):
@@ -152,7 +160,7 @@ def test_unbatched_inputs_are_refused():
         ((1, 5, 8, 8), ShapeError, "the module fails for input .*[Cc]hannel"),
         (("n", 3, 8, 8), ShapeError, "is not a shape"),
         ((), ShapeError, "is not a shape"),
-        ((1, 3, -8, 8), ShapeError, "is not a shape"),
+        ((1, 3, -8, 8), ShapeError, "size -8 is not from 0"),
         (8, ShapeError, "is not a shape"),
         ({"x": (1, 3, 8, 8)}, InvalidArgumentError, "forward takes input, and needs input"),
         ({}, InvalidArgumentError, "needs input"),

@@ -9,7 +9,7 @@ from convserve_client import from_torch
 from torch import nn
 
 from tests.torch_networks import build, enliven, run_own
-from tests.unit.client.from_torch.modules import MODULES, OfShapes
+from tests.unit.client.from_torch.modules import MODULES, RANK_2, OfShapes
 
 EXACT = 1e-12  # of float64, relative to the largest value: nothing but rounding differs
 SINGLE = 1e-4  # of float32, through a hundred layers
@@ -64,6 +64,11 @@ def test_modules(name, wrap):
     module, shape = MODULES[name]
     x = values_of(shape, torch.float64)
     assert_equal_values(wrap(enliven(module.double(), x)), x, EXACT)
+
+
+def test_power_pools():  # `export` traces them into functions such as sign, which have no layer
+    module = nn.Sequential(nn.LPPool2d(2, 3, 2), nn.LPPool2d(4, (2, 3), ceil_mode=True))
+    assert_equal_values(module, values_of(RANK_2, torch.float64), EXACT)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

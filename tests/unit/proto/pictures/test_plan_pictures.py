@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 from convserve.errors import InvalidArgumentError, UnsupportedError
 from convserve.layers import Conv, Dense, Flatten, MaxPool, ReLU
-from convserve.pictures.labels import MAX_CHARACTERS, choose, short
+from convserve.pictures.labels import MAX_CHARACTERS, choose, shorten
 from convserve.plans import Fit, MemoryMoment, Plan
 
 from tests.planning import plan
@@ -65,17 +65,23 @@ def steps_of(axes, label):
     return [float(value) for line in lines for value in line.get_data().values]
 
 
+def test_views_that_there_are_not_are_refused():
+    with pytest.raises(InvalidArgumentError, match="'memroy': the views are memory, ") as caught:
+        planned(*TIMELINE).plot(views=("memroy", "shapes"))
+    assert caught.value.field == "views"
+
+
 def test_three_views_of_a_plan():
     figure = planned(*TIMELINE).plot()
     assert titles(figure) == [
         "Memory of inference",
         "Shapes through the network",
-        "Receptive field",
+        "Receptive field (input 16 × 16)",
     ]
 
 
 def test_a_view_that_the_plan_does_not_have_is_left_out():
-    assert titles(planned().plot()) == ["Shapes through the network", "Receptive field"]
+    assert titles(planned().plot(views=("memory", "shapes"))) == ["Shapes through the network"]
     assert titles(planned(*TIMELINE).plot(views=("memory",))) == ["Memory of inference"]
     with pytest.raises(UnsupportedError, match="nothing of memory to draw"):
         planned().plot(views=("memory",))
@@ -122,10 +128,11 @@ def test_shapes_and_fields_are_the_plan_s():
     shapes, fields = planned().plot().axes
     assert steps_of(shapes, "channels") == [8, 8, 8, 16, 1 * 16 * 8 * 4, 10]
     assert steps_of(shapes, "size of each axis, axis 1") == [16, 16, 8, 8]
-    assert steps_of(shapes, "size of each axis, axis 2") == [16, 16, 8, 4]
+    assert steps_of(shapes, "axis 2") == [16, 16, 8, 4]
     assert steps_of(fields, "receptive field, axis 1")[:4] == [3, 3, 4, 8]
-    assert steps_of(fields, "receptive field, axis 2")[:4] == [3, 3, 4, 12]
-    assert "input: 16" in texts(fields)
+    assert steps_of(fields, "axis 2")[:4] == [3, 3, 4, 12]
+    assert [line.get_ydata()[0] for line in fields.lines] == [16]
+    assert fields.lines[0].get_label() == "input"
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])
@@ -154,10 +161,60 @@ def test_labels_are_as_many_as_have_room():
 
 
 def test_a_long_name_is_shown_by_its_end():
-    assert short("conv1") == "conv1"
-    shown = short("features.denseblock4.denselayer16.conv2")
-    assert shown == "…k4.denselayer16.conv2"
+    [plain, shown] = shorten(["conv1", "features.denseblock4.denselayer16.conv2"])
+    assert (plain, shown) == ("conv1", "…k4.denselayer16.conv2")
     assert len(shown) == MAX_CHARACTERS
+
+
+def onnx_name(layer: int, block: int) -> str:
+    """A layer's name as the ONNX exporter of PyTorch writes it."""
+    return f"backbone/layers/layers.{layer}/blocks/blocks.{block}/mixer/depthwise_conv/Conv"
+
+
+def test_long_names_that_end_alike_stay_different():
+    names = [onnx_name(layer, block) for layer in range(3) for block in range(12)]
+    shown = shorten([*names, "head/Conv"])
+    assert shown[-1] == "head/Conv"
+    assert shown[13] == "1…1…epthwise_conv/Conv"
+    assert len({*shown}) == len(shown)
+    assert {len(label) for label in shown[:-1]} == {MAX_CHARACTERS}
+
+
+def test_names_whose_differences_are_too_long_have_numbers():
+    assert shorten([f"{letter}{'n' * 119}" for letter in "ab"])[1] == f"b{'n' * 14}…nnnnnn"
+    names = [f"{'n' * 60}{letter}{'n' * 59}" for letter in "ab"]
+    assert shorten([names[0], *names]) == ["#1…" + "n" * 19, "#1…" + "n" * 19, "#2…" + "n" * 19]
+    other = [f"a.{'n' * 60}", f"a.b.{'n' * 60}"]  # of another number of parts
+    assert len({*shorten(other)}) == 2
+
+
+def inside(figure) -> bool:
+    """Whether all that is written is on the page."""
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for axes in figure.axes for text in axes.texts]
+    boxes += [axes.get_legend().get_window_extent() for axes in figure.axes]
+    page = figure.bbox
+    return all(page.x0 <= box.x0 and box.x1 <= page.x1 for box in boxes)
+
+
+@pytest.mark.parametrize("step", [0, 2, 3, 5])
+def test_long_names_take_no_room_from_the_picture(step):
+    names = [f"{onnx_name(1, number)}{'o' * 45}" for number in range(len(LAYERS))]
+    network = [evolve(layer, name=name) for layer, name in zip(LAYERS, names, strict=True)]
+    timeline = [moment(name, 9 if n == step else 1) for n, name in enumerate(names)]
+    figure = evolve(plan(network, (1, 3, 16, 16)), timeline=tuple(timeline)).plot()
+    assert inside(figure)
+    [remark] = texts(figure.axes[0])
+    assert f"{step}…" in remark
+    for axes in figure.axes:
+        box = axes.get_window_extent()
+        assert box.width > 0.75 * figure.bbox.width
+        assert box.height > 0.4 * figure.bbox.height / len(figure.axes)
+
+
+def test_legends_of_three_axes_fit():
+    layers = [Conv(8, (3, 5, 7), padding=1, stride=(1, 2, 3)), Conv(8, 3)]
+    assert inside(plan(layers, (1, 3, 112, 114, 100)).plot())
 
 
 def test_without_matplotlib_the_error_says_what_to_install():

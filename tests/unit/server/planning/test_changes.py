@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from convserve.errors import ConvserveError
 from convserve.layers import AvgPool, Conv, ConvTranspose, MaxPool, ReLU
 from convserve_server.planning.changes import nearest_changes
+from convserve_server.planning.dialects.comparing import is_taken
 
 from tests.planning import plan_layer
 
 
-def told(layer, shape, wanted=None):
-    return {change.edit: change.gives for change in nearest_changes(layer, shape, wanted)}
+def changes_of(layer, shape, wanted=None, dialect="convserve"):
+    return nearest_changes(layer, shape, wanted, partial(is_taken, dialect))
+
+
+def told(*arguments):
+    return {change.edit: change.gives for change in changes_of(*arguments)}
 
 
 def test_a_wanted_size_is_reached_by_padding():
-    changes = nearest_changes(Conv(64, 3), (3, 224, 224), (224, 224))
+    changes = changes_of(Conv(64, 3), (3, 224, 224), (224, 224))
     assert (changes[0].edit, changes[0].gives) == ("padding=1", "224")
     assert {"kernel_size=1", "input 226", "padding='same'"} <= {c.edit for c in changes}
 
@@ -23,6 +30,23 @@ def test_a_wanted_size_is_reached_by_padding():
 def test_a_wanted_size_is_reached_by_an_input():
     assert told(Conv(64, 7, stride=2, padding=3), (3, 226, 226), (112, 112))["input 224"] == "112"
     assert told(Conv(64, 7, stride=2, padding=3), (3, 220, 220), (112, 112))["input 223"] == "112"
+
+
+STRIDED = Conv(64, 7, stride=2)
+
+
+def test_what_the_dialect_refuses_is_no_help():
+    wanted = ((3, 224, 224), (112, 112))
+    assert "padding='same'" in told(STRIDED, *wanted)
+    assert told(STRIDED, *wanted, "pytorch").keys() == {"padding=3", "kernel_size=2", "input 229"}
+    assert "padding='same'" in told(Conv(64, 7), (3, 224, 224), (224, 224), "pytorch")
+
+
+def test_what_the_dialect_has_no_words_for_is_no_help():
+    assert "padding=3" not in told(STRIDED, (3, 224, 224), (112, 112), "keras")
+    wanted = (Conv(1, 3), (1, 8, 9), (8, 8))
+    assert "padding=((1, 1), (0, 1))" in told(*wanted, "onnx")
+    assert "padding=((1, 1), (0, 1))" not in told(*wanted, "pytorch")
 
 
 def test_axes_may_need_different_changes():
@@ -98,7 +122,7 @@ def test_a_layer_without_windows_has_none():
     ],
 )
 def test_the_nearest_come_first_and_give_what_is_wanted(layer, shape, wanted):
-    changes = nearest_changes(layer, shape, wanted)
+    changes = changes_of(layer, shape, wanted)
     assert len(changes) >= 2
     assert [c.distance for c in changes] == sorted(c.distance for c in changes)
     if wanted:

@@ -75,6 +75,7 @@ def plan_deformed(layer, *shapes, **options):
         (Fold((4, 5), (2, 2)), (1, 12, 12), (1, 3, 4, 5), 0, 0),  # that of nn.Fold
         (Scale(), (1, 4, 5), (1, 4, 5), 8, 0),
         (Scale(bias=False), (1, 4), (1, 4), 4, 0),
+        (Scale(axis=-1), (1, 4, 5), (1, 4, 5), 10, 0),
     ],
     ids=str,
 )
@@ -239,7 +240,9 @@ def test_every_formula_is_followed_by_its_numbers():
     lines = explanation(Fold((4, 5), 2), (1, 12, 12))
     assert "windows = prod(L') = (3 * 4) = 12" in lines
     lines = explanation(GroupNorm(2), (1, 4, 5))
-    assert lines[0].startswith("20 / 10 = 2 means per sample, each of (2 * 5) = 10 elements")
-    assert explanation(LocalResponseNorm(4), (1, 9, 5))[0].startswith(
-        "channels c - floor(size / 2) = c - 2 to c + floor((size - 1) / 2) = c + 1, of 9"
+    assert lines[0] == "y = (x - mean) / sqrt(variance + 1e-05) * weight + bias"
+    assert lines[1].startswith("20 / 10 = 2 means per sample, each of (2 * 5) = 10 elements")
+    assert explanation(LocalResponseNorm(4), (1, 9, 5))[1] == (
+        "the sum is over channels c - floor(size / 2) = c - 2 to c + floor((size - 1) / 2) = c + 1,"
+        " of 9"
     )

@@ -83,6 +83,23 @@ def test_a_wanted_size_that_is_missed_has_the_nearest_changes():
     assert not explain(Conv(64, 3, padding=1), IMAGE, wanted=(224, 224)).changes
 
 
+def test_what_its_own_framework_refuses_is_told():
+    found = explain("nn.Conv2d(3, 64, 7, stride=2, padding='same')", IMAGE)
+    words = "PyTorch refuses it: padding='same' is not supported for strided convolutions"
+    assert words in found.notes
+    assert not any("refuses" in note for note in explain(found.layer, IMAGE).notes)
+    found = explain("nn.Conv2d(3, 64, 7, stride=2)", IMAGE, wanted=(112,))
+    assert [change.edit for change in found.changes] == ["padding=3", "kernel_size=2", "input 229"]
+
+
+@pytest.mark.parametrize(("shape", "is_asked"), [((3, 8, 8), True), ((1, 3, 8, 8, 8), False)])
+def test_a_shape_without_its_batch_is_asked_for_it(shape, is_asked):
+    with pytest.raises(ShapeError, match="the layer has 2 spatial axes") as caught:
+        explain("nn.Conv2d(3, 64, 3)", shape)
+    assert ("is the batch missing?" in str(caught.value)) == is_asked
+    assert caught.value.field == "inputs"
+
+
 def test_a_symbolic_batch_and_several_inputs_are_fine():
     assert explain(ConvTranspose(4, 2, stride=2), (-1, 3, 5)).plan.output.shape == (-1, 4, 10)
     assert explain(Add(), (1, 3, 4), (1, 3, 4)).plan.output.shape == (1, 3, 4)

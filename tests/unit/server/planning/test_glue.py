@@ -7,6 +7,8 @@ from convserve import layers as cs
 from convserve.errors import DTypeError, InvalidLayerError, InvalidNetworkError, ShapeError
 from convserve.layers import Layer
 from convserve.networks import Network
+from convserve_server.planning.layers import RULES
+from convserve_server.planning.layers.rule import Rule
 
 from tests.planning import plan, plan_layer
 
@@ -210,3 +212,20 @@ def test_a_layer_tells_its_formula():
     )
     assert lines[0] == "length: L' = size = 7"
     assert lines[1] == "length: element x lies at (x + 0.5) * 5 / 7 - 0.5, as half_pixel has it"
+
+
+@pytest.mark.parametrize(
+    ("layer", "formula"),
+    [
+        (cs.LeakyReLU(0.2), "y = x where x >= 0, else 0.2 * x"),
+        (cs.Clip(high=6), "y = min(max(x, -inf), 6.0)"),
+        (cs.Softmax(-1), "y = exp(x) / sum(exp(x)) along axis 2"),
+        (cs.Rescale(2, offset=-1), "y = x * 2.0 + -1.0"),
+    ],
+)
+def test_a_function_is_explained_by_its_formula(layer, formula):
+    assert plan([layer], (1, 4, 5), explain=True).layers[0].explanation[0] == formula
+
+
+def test_every_kind_is_explained():
+    assert [kind for kind, rule in RULES.items() if type(rule).explain is Rule.explain] == []

@@ -108,3 +108,16 @@ def test_operations_are_not_split():
     signals = [TensorSpec(name, "float32", (9,)) for name in ("a", "v")]
     found = split(plan_operation(Convolve(), signals), FixedAdvisor(70), 1)
     assert (found.pieces, found.working_bytes) == ((), 70)
+
+
+def test_several_axes_are_cut_where_one_is_not_enough():
+    program = program_of(POOLS, 1, 1, 40, 40)
+    found = split(program, ADVISOR, 3 * 20 * 20 * 4)  # one axis: at least 3 * 5 * 40 elements
+    assert all(len(piece.inputs["input"]) == 2 for piece in found.pieces)
+    found = split(program, ADVISOR, 3 * 10 * 10 * 4)
+    first, *_, last = found.pieces
+    assert first.inputs["input"] == (Slice(0, 0, 1), Slice(2, 0, 10), Slice(3, 0, 10))
+    assert last.inputs["input"] == (Slice(0, 0, 1), Slice(2, 30, 40), Slice(3, 30, 40))
+    assert first.kept["b"] == (Slice(2, 0, 8), Slice(3, 0, 8))
+    assert len(found.pieces) == 36
+    assert found.working_bytes == 3 * 10 * 10 * 4

@@ -8,10 +8,13 @@ from convserve_server.services.leases import LeaseService
 from convserve_server.services.planning import PlanningService
 from convserve_server.services.residents import ModelService
 from convserve_server.services.runs import RunService
+from convserve_server.services.tiles import TilesService
 
 SERVICERS = {
     "convserve.v1.ComputeService": (RunService, ModelService, LeaseService, InfoService),
-    "convserve.v1.PlanningService": (PlanningService, ExplainingService, ImportService),
+    "convserve.v1.PlanningService": (
+        *(PlanningService, ExplainingService, TilesService, ImportService),
+    ),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 from convserve import errors
 from convserve.layers import ReLU
 from convserve.networks import Network
-from convserve.plans import RunOptions
+from convserve.runs import RunOptions
 from convserve.tensors import TensorSpec
 from convserve_server.scheduling.gate import Gate
 from convserve_server.services.models import MAX_PAGE_SIZE, ModelStore

@@ -8,7 +8,7 @@ from convserve.codec import network_to_message
 from convserve.errors import DeviceNotFoundError, InvalidArgumentError, WorkerDiedError
 from convserve.layers import Conv, ReLU
 from convserve.networks import Network
-from convserve.plans import Device
+from convserve.servers import Device
 from convserve.tensors import TensorSpec, spec_to_message
 from convserve.v1 import planning_service_pb2 as pb2
 from convserve_server.planners.cudnn.messages import encode_offer

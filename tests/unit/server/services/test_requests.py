@@ -7,10 +7,11 @@ from convserve import errors
 from convserve.codec import network_to_message
 from convserve.layers import Conv, GlobalAvgPool, ReLU, Upsample
 from convserve.networks import Network
-from convserve.plans import Device
+from convserve.servers import Device
 from convserve.tensors import TensorSpec, spec_to_message
 from convserve.v1 import compute_service_pb2 as pb2
 from convserve_server.planning.tiling import Slice
+from convserve_server.services.bounds import MAX_INPUTS, MAX_LAYERS, MAX_TENSORS
 from convserve_server.services.requests import RequestReader
 from convserve_server.workers.messages import Taken, decode_work
 
@@ -182,7 +183,7 @@ def test_what_is_kept_is_counted_with_its_work():
 @pytest.mark.parametrize("what", ["tensors", "layers", "inputs", "outputs", "layers[1].inputs"])
 def test_too_many_of_anything_are_refused_by_their_number(reader, what):
     message = header([ReLU(), ReLU()], X)
-    limit = {"tensors": 16384, "layers": 4096}.get(what, 1024)
+    limit = {"tensors": MAX_TENSORS, "layers": MAX_LAYERS}.get(what, MAX_INPUTS)
     crowded = {
         "tensors": message.tensors,
         "layers": message.network.layers,

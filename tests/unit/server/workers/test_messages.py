@@ -2,7 +2,7 @@ import pytest
 from convserve.errors import TooLargeError
 from convserve.layers import Conv, ReLU
 from convserve.operations import Convolve
-from convserve.plans import StepRecord
+from convserve.runs import StepRecord
 from convserve.tensors import TensorSpec
 from convserve.v1 import compute_service_pb2 as pb2
 from convserve_server.cache import ByteCache

@@ -29,6 +29,7 @@ from convserve.layers import (
 )
 
 from convserve_server.planning.importers.caffe.place import Place
+from convserve_server.planning.importers.fields import is_real
 
 SIMPLE: dict[str, type[Layer]] = {
     "Sigmoid": Sigmoid,
@@ -178,7 +179,7 @@ def combine(place: Place) -> str:
         if given is not None:
             raise fields.unsupported("coeff", "coefficients are for SUM")
         return place.add(Mul() if operation == "PROD" else Add(), *place.inputs)
-    if len(coefficients) != len(place.inputs) or not all(map(_is_number, coefficients)):
+    if len(coefficients) != len(place.inputs) or not all(map(is_real, coefficients)):
         raise fields.wrong("coeff", f"a number for each of the {len(place.inputs)} bottoms")
     scaled = [
         x if factor == 1 else place.add(Rescale(float(factor)), x, part="coeff")
@@ -211,7 +212,3 @@ def _log_base(place: Place, base: float) -> float:
     if base <= 0 or base == 1:
         raise place.unsupported(f"base {base} is neither -1 nor a positive number but 1", "base")
     return math.log(base)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

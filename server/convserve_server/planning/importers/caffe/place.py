@@ -63,12 +63,23 @@ class Place:
         return UnsupportedError(f"{self.layer.where}: {problem}", field=field)
 
 
-def window(fields: Fields, name: str, default: int | None, low: int, *, whole: str = "") -> Ints:
-    """Caffe's two spellings: `kernel_size: 3`, once or per axis, or `kernel_h: 3 kernel_w: 5`."""
+def window(
+    fields: Fields,
+    name: str,
+    default: int | None,
+    low: int,
+    *,
+    whole: str = "",
+    absent: int | None = None,
+) -> Ints:
+    """Caffe's two spellings: `kernel_size: 3`, once or per axis, or `kernel_h: 3 kernel_w: 5`.
+
+    `absent` stands for a side that is left out beside the other one; None: both must be there.
+    """
     whole = whole or name
     sides = (f"{name}_h", f"{name}_w")
     if any(side in fields for side in sides):
         if whole in fields:
             raise fields.unsupported(whole, f"give it, or {sides[0]} and {sides[1]}")
-        return tuple(fields.integer(side, default, low) for side in sides)
+        return tuple(fields.integer(side, absent, low) for side in sides)
     return fields.integers(whole, None, None if default is None else (default,), low)

@@ -14,7 +14,6 @@ from convserve.errors import InvalidNetworkError, TooLargeError
 
 from convserve_server.planning.importers.fields import shown
 
-MAX_BYTES: Final = 16 << 20
 MAX_TOKENS: Final = 1 << 18  # ResNet-152 has 30,000
 MAX_DEPTH: Final = 16
 
@@ -65,11 +64,6 @@ class _Token:
 
 def read_text(text: bytes) -> Message:
     """The message that is the whole file. Raises InvalidNetworkError, TooLargeError."""
-    if len(text) > MAX_BYTES:
-        raise TooLargeError(
-            f"{len(text)} bytes are above the limit of {MAX_BYTES} for a network definition",
-            metadata={"value": len(text), "limit": MAX_BYTES},
-        )
     try:
         content = text.decode()
     except UnicodeDecodeError as error:

@@ -11,51 +11,23 @@ from convserve.layers import (
     Flatten,
     GlobalAvgPool,
     GlobalMaxPool,
-    Layer,
     MaxPool,
-    Pad,
     PyramidPool,
 )
-from convserve.layers.fields import Ints, Pairs
+from convserve.layers.fields import Ints
 
 from convserve_server.planning.axes import axis_names, per_axis
 from convserve_server.planning.importers.caffe.place import Place, window
-from convserve_server.planning.importers.fields import Fields
-
-LOWEST = -3.4028234663852886e38  # -FLT_MAX: what Caffe's maximum starts from
 
 
 def convolve(place: Place) -> str:
     """Convolution: sizes are rounded down."""
-    fields = place.fields("convolution_param")
-    kernel, stride, padding, dilation = _convolution_windows(place, fields)
-    layer = Conv(
-        fields.integer("num_output", low=1),
-        kernel,
-        stride,
-        padding,
-        dilation,
-        fields.integer("group", 1, low=1),
-        fields.flag("bias_term", True),
-    )
-    return _finished(place, fields, layer)
+    return _convolved(place, Conv)
 
 
 def convolve_transposed(place: Place) -> str:
     """Deconvolution: (L - 1) * stride + e - 2 * pad."""
-    fields = place.fields("convolution_param")
-    kernel, stride, padding, dilation = _convolution_windows(place, fields)
-    layer = ConvTranspose(
-        fields.integer("num_output", low=1),
-        kernel,
-        stride,
-        padding,
-        0,
-        dilation,
-        fields.integer("group", 1, low=1),
-        fields.flag("bias_term", True),
-    )
-    return _finished(place, fields, layer)
+    return _convolved(place, ConvTranspose)
 
 
 def pool(place: Place) -> str:
@@ -73,7 +45,7 @@ def pool(place: Place) -> str:
             per_axis(window(fields, "pad", 0, 0), rank, "pad"),
         )
         up = fields.word("round_mode", ("CEIL", "FLOOR"), "CEIL") == "CEIL"
-        y = _pool_windows(place, place.input, largest, spread, ceil_mode=up)
+        y = _pool_windows(place, largest, spread, ceil_mode=up)
     fields.finish()
     return y
 
@@ -100,15 +72,13 @@ def _pyramid_level(place: Place, bins: int, largest: bool) -> str:
     kernel = tuple(-(-length // bins) for length in lengths)
     pads = tuple((k * bins - length + 1) // 2 for k, length in zip(kernel, lengths, strict=True))
     part = f"{bins}_bins"
-    pooled = _pool_windows(
-        place, place.input, largest, (kernel, kernel, pads), ceil_mode=True, part=part
-    )
+    pooled = _pool_windows(place, largest, (kernel, kernel, pads), ceil_mode=True, part=part)
     return place.add(Flatten(), pooled, part=f"{part}/flatten")
 
 
 @frozen
 class _PoolAxis:
-    """One axis of a pool: Caffe's count of windows, and the padding that gives it exactly."""
+    """One axis of a pool, and Caffe's count of windows."""
 
     length: int
     kernel: int
@@ -130,45 +100,22 @@ class _PoolAxis:
         """Whether the last window has no element of the input."""
         return (self.count - 1) * self.stride - self.pad >= self.length
 
-    @property
-    def high(self) -> int:
-        """Padding behind the input up to the end of the last window."""
-        return max(0, (self.count - 1) * self.stride + self.kernel - self.length - self.pad)
-
 
 def _pool_windows(
     place: Place,
-    x: str,
     largest: bool,
     spread: tuple[Ints, Ints, Ints],
     *,
     ceil_mode: bool,
     part: str = "",
 ) -> str:
-    """A pool with PyTorch's rule where it is Caffe's too, else behind a Pad that fits this size."""
-    lengths = place.draft.shape(x)[1:]
-    axes = [
-        _PoolAxis(*numbers, ceil_mode=ceil_mode) for numbers in zip(lengths, *spread, strict=True)
-    ]
-    _check_axes(place, axes)
+    """A pool of windows, strides and pads, where PyTorch's rule is Caffe's too."""
     kernel, stride, pads = spread
-    if any(axis.pad > axis.kernel // 2 for axis in axes):
-        padding: Pairs = tuple((axis.pad, axis.high) for axis in axes)
-        if not largest and any(axis.high > axis.pad for axis in axes):
-            raise place.unsupported(
-                "an average over more padding than half a window whose last window is cut",
-                "pooling_param.pad",
-            )
-        x = place.add(Pad(padding, value=LOWEST if largest else 0.0), x, part=f"{part}pad")
-        place.draft.note(f"{place.layer.name}: padded for an input of {lengths}")
-        pads, ceil_mode = (0,) * len(axes), False
+    numbers = zip(place.shape[1:], kernel, stride, pads, strict=True)
+    _check_axes(place, [_PoolAxis(*each, ceil_mode) for each in numbers])
     both = tuple((pad, pad) for pad in pads)
-    pool_layer: Layer = (
-        MaxPool(kernel, stride, both, ceil_mode=ceil_mode)
-        if largest
-        else AvgPool(kernel, stride, both, ceil_mode)
-    )
-    return place.add(pool_layer, x, part=part)
+    kind = MaxPool if largest else AvgPool
+    return place.add(kind(kernel, stride, both, ceil_mode=ceil_mode), place.input, part=part)
 
 
 def _check_axes(place: Place, axes: list[_PoolAxis]) -> None:
@@ -189,19 +136,19 @@ def _check_axes(place: Place, axes: list[_PoolAxis]) -> None:
             )
 
 
-def _convolution_windows(place: Place, fields: Fields) -> tuple[Ints, Ints, Pairs, Ints]:
+def _convolved(place: Place, kind: type[Conv | ConvTranspose]) -> str:
+    fields = place.fields("convolution_param")
     if place.axis(fields) != 1:
         raise fields.unsupported("axis", "channels on axis 1")
     fields.ignore("weight_filler", "bias_filler", "force_nd_im2col")
-    pads = window(fields, "pad", 0, 0)
-    return (
+    layer = kind(
+        fields.integer("num_output", low=1),
         window(fields, "kernel", None, 1, whole="kernel_size"),
         window(fields, "stride", 1, 1),
-        tuple((pad, pad) for pad in pads),
-        fields.integers("dilation", None, (1,), 1),
+        tuple((pad, pad) for pad in window(fields, "pad", 0, 0, absent=0)),
+        dilation=fields.integers("dilation", None, (1,), 1),
+        groups=fields.integer("group", 1, low=1),
+        bias=fields.flag("bias_term", True),
     )
-
-
-def _finished(place: Place, fields: Fields, layer: Layer) -> str:
     fields.finish()
     return place.add(layer, place.input)

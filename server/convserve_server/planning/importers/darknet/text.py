@@ -10,7 +10,6 @@ from convserve.errors import InvalidNetworkError, TooLargeError
 
 from convserve_server.planning.importers.fields import MAX_ITEMS, Fields, shown
 
-MAX_BYTES: Final = 16 << 20
 MAX_LINES: Final = 1 << 18
 MAX_SECTIONS: Final = 4096
 MAX_OPTIONS: Final = 256  # of one section
@@ -36,10 +35,11 @@ def read_sections(text: bytes) -> list[Section]:
 
     Raises InvalidNetworkError, TooLargeError.
     """
-    if len(text) > MAX_BYTES or text.count(b"\n") > MAX_LINES:
+    count = text.count(b"\n")
+    if count > MAX_LINES:
         raise TooLargeError(
-            f"{len(text)} bytes are above the limit of {MAX_BYTES} bytes and {MAX_LINES} lines",
-            metadata={"value": len(text), "limit": MAX_BYTES},
+            f"{count} lines are above the limit of {MAX_LINES}; split the network",
+            metadata={"value": count, "limit": MAX_LINES},
         )
     sections: list[Section] = []
     for number, raw in enumerate(text.split(b"\n"), start=1):

@@ -77,7 +77,7 @@ def pool_max(place: Place) -> str:
     strides = place.strides()
     size = fields.integer("size", fields.integer("stride", 1), low=1)
     low, high = _sides(fields, size)
-    if high <= size // 2:
+    if high < size:  # every window has an element of the input
         return place.add(MaxPool(size, strides, ((low, high),)), place.input)
     padded = place.add(Pad(((low, high),), value=LOWEST), place.input, part="pad")
     return place.add(MaxPool(size, strides), padded)
@@ -88,8 +88,8 @@ def pool_average(place: Place) -> str:
     strides = place.strides()
     size = place.fields.integer("size", place.fields.integer("stride", 1), low=1)
     low, high = _sides(place.fields, size)
-    if high > size // 2:
-        raise place.fields.unsupported("padding", f"at most {size // 2} on a side of size {size}")
+    if high >= size:
+        raise place.fields.unsupported("padding", f"less than the size {size} on each side")
     layer = AvgPool(size, strides, ((low, high),), count_include_pad=False)
     return place.add(layer, place.input)
 

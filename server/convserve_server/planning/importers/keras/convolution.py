@@ -7,7 +7,7 @@ keras/src/backend/common/backend_utils.py `compute_conv_transpose_output_crops_f
 from __future__ import annotations
 
 from convserve.layers import Conv, ConvTranspose, DepthwiseConv, Layer, SeparableConv
-from convserve.layers.fields import Padding, Pairs
+from convserve.layers.fields import Ints, Padding, Pairs
 
 from convserve_server.planning.importers.keras.activation import activate
 from convserve_server.planning.importers.keras.call import Call
@@ -22,10 +22,7 @@ def convolve(call: Call, rank: int) -> Value:
     x = call.spatial(rank)
     layer = Conv(
         call.fields.integer("filters", low=1),
-        call.per_axis("kernel_size", rank),
-        call.per_axis("strides", rank, 1),
-        _padding(call, rank),
-        call.per_axis("dilation_rate", rank, 1),
+        *_windows(call, rank),
         call.fields.integer("groups", 1, low=1),
         call.fields.flag("use_bias", True),
     )
@@ -36,10 +33,7 @@ def convolve_depthwise(call: Call, rank: int) -> Value:
     """DepthwiseConv1D, DepthwiseConv2D."""
     x = call.spatial(rank)
     layer = DepthwiseConv(
-        call.per_axis("kernel_size", rank),
-        call.per_axis("strides", rank, 1),
-        _padding(call, rank),
-        call.per_axis("dilation_rate", rank, 1),
+        *_windows(call, rank),
         call.fields.integer("depth_multiplier", 1, low=1),
         call.fields.flag("use_bias", True),
     )
@@ -53,10 +47,7 @@ def convolve_separable(call: Call, rank: int) -> Value:
     call.fields.require("groups", (1,), "separable convolutions have no groups")
     layer = SeparableConv(
         call.fields.integer("filters", low=1),
-        call.per_axis("kernel_size", rank),
-        call.per_axis("strides", rank, 1),
-        _padding(call, rank),
-        call.per_axis("dilation_rate", rank, 1),
+        *_windows(call, rank),
         call.fields.integer("depth_multiplier", 1, low=1),
         call.fields.flag("use_bias", True),
     )
@@ -102,6 +93,16 @@ def transposed_crop(mode: str, e: int, stride: int, extra: int | None) -> tuple[
     total = e - stride if extra is None else e - e % 2 - extra
     low = max(0, total // 2)
     return low, total - low
+
+
+def _windows(call: Call, rank: int) -> tuple[Ints, Ints, Padding, Ints]:
+    """Kernel size, strides, padding and dilation."""
+    return (
+        call.per_axis("kernel_size", rank),
+        call.per_axis("strides", rank, 1),
+        _padding(call, rank),
+        call.per_axis("dilation_rate", rank, 1),
+    )
 
 
 def _padding(call: Call, rank: int) -> Padding:

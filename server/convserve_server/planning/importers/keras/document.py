@@ -16,7 +16,6 @@ from convserve.errors import InvalidNetworkError, TooLargeError, UnsupportedErro
 
 from convserve_server.planning.importers.fields import shown
 
-MAX_BYTES = 16 << 20
 MAX_VALUES = 1 << 20  # NASNetLarge has 10 % of that
 MODELS = ("Functional", "Model", "Sequential")
 
@@ -86,11 +85,11 @@ def read_model(data: dict[str, Any], name: str, *, old: bool) -> Model:
 
 
 def _load(text: bytes) -> Any:
-    if len(text) > MAX_BYTES or sum(map(text.count, (b",", b"[", b"{"))) > MAX_VALUES:
+    count = sum(map(text.count, (b",", b"[", b"{")))
+    if count > MAX_VALUES:
         raise TooLargeError(
-            f"{len(text)} bytes of JSON are above the limit of {MAX_BYTES} bytes and {MAX_VALUES} "
-            "values",
-            metadata={"value": len(text), "limit": MAX_BYTES},
+            f"{count} values of JSON are above the limit of {MAX_VALUES}; split the model",
+            metadata={"value": count, "limit": MAX_VALUES},
         )
     try:
         return json.loads(text)

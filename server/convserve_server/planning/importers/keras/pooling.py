@@ -14,6 +14,7 @@ from convserve.layers import (
     ReduceMax,
     ReduceMean,
 )
+from convserve.layers.fields import Ints
 
 from convserve_server.planning.importers.keras.call import Call
 from convserve_server.planning.importers.keras.values import Value
@@ -22,18 +23,13 @@ from convserve_server.planning.importers.keras.values import Value
 def pool_max(call: Call, rank: int) -> Value:
     """MaxPooling1D, MaxPooling2D, MaxPooling3D."""
     x = call.spatial(rank)
-    size = call.per_axis("pool_size", rank, 2)
-    strides = call.per_axis("strides", rank) if "strides" in call.fields else size
-    return call.add(MaxPool(size, strides, call.fields.word("padding", _PADDINGS, "valid")), x)
+    return call.add(MaxPool(*_windows(call, rank)), x)
 
 
 def pool_average(call: Call, rank: int) -> Value:
     """AveragePooling1D, AveragePooling2D, AveragePooling3D."""
     x = call.spatial(rank)
-    size = call.per_axis("pool_size", rank, 2)
-    strides = call.per_axis("strides", rank) if "strides" in call.fields else size
-    padding = call.fields.word("padding", _PADDINGS, "valid")
-    return call.add(AvgPool(size, strides, padding, count_include_pad=False), x)
+    return call.add(AvgPool(*_windows(call, rank), count_include_pad=False), x)
 
 
 def pool_globally(call: Call, rank: int, *, largest: bool) -> Value:
@@ -58,4 +54,8 @@ def pool_adaptively(call: Call, rank: int, *, largest: bool) -> Value:
     return call.add(AdaptiveMaxPool(size) if largest else AdaptiveAvgPool(size), x)
 
 
-_PADDINGS = ("valid", "same")
+def _windows(call: Call, rank: int) -> tuple[Ints, Ints, str]:
+    """Size, strides and padding; the strides are the size where they are left out."""
+    size = call.per_axis("pool_size", rank, 2)
+    strides = call.per_axis("strides", rank) if "strides" in call.fields else size
+    return size, strides, call.fields.word("padding", ("valid", "same"), "valid")

@@ -30,9 +30,10 @@ from convserve_server.planning.importers.keras.inputs import (
 )
 from convserve_server.planning.importers.keras.kinds import KINDS, OPERATIONS, Translate
 from convserve_server.planning.importers.keras.values import Value, arrange, layout_order
+from convserve_server.planning.limits import MAX_LAYERS
 
 MAX_DEPTH = 16  # of models in models
-MAX_CALLS = 1 << 14  # of layers, those of a model that is called twice counted twice
+MAX_CALLS = 2 * MAX_LAYERS  # and layers; those of a model that is called twice counted twice
 STAND_IN = 512  # for an axis that the file leaves open: no layer that is written depends on it
 _MAX_FIELDS = 256
 
@@ -120,8 +121,7 @@ class _Reader:
         if entry.class_name in MODELS:
             data = {"class_name": entry.class_name, "config": entry.config}
             inner = read_model(data, entry.name, old=self._old)
-            (value,) = _single(self.read(inner, tensors, f"{name}/", depth + 1), entry)
-            return value
+            return _single(self.read(inner, tensors, f"{name}/", depth + 1), entry)
         numbers = {
             position: item for position, item in enumerate(arguments) if not isinstance(item, Ref)
         }
@@ -182,7 +182,9 @@ def _translate_layer(
     where = f"{entry.class_name[:MAX_SHOWN]} {shown(entry.name)}"
     translate = _translator(entry, where)
     if len(entry.config) > _MAX_FIELDS:
-        raise InvalidNetworkError(f"{where} has {len(entry.config)} fields")
+        raise InvalidNetworkError(
+            f"{where} has {len(entry.config)} fields; the limit is {_MAX_FIELDS}", field="config"
+        )
     call = Call(draft, name, Fields(where, entry.config), tensors, numbers, unwrapped.lead, old)
     call.check_common()
     value = translate(call)
@@ -206,7 +208,11 @@ def _translator(entry: Entry, where: str) -> Translate:
 def _schedule(model: Model, entries: Mapping[str, Entry]) -> Iterator[Ref]:
     """Every call, after all that it reads; otherwise in the order of the file."""
     if len(entries) < len(model.entries):
-        raise InvalidNetworkError(f"model {shown(model.name)} has two layers of one name")
+        raise InvalidNetworkError(
+            f"model {shown(model.name)} has {len(model.entries)} layers, but only {len(entries)} "
+            "names; give each a name of its own",
+            field="config.layers",
+        )
     calls = {
         Ref(entry.name, number): [item for item in arguments if isinstance(item, Ref)]
         for entry in model.entries
@@ -253,11 +259,11 @@ def _known(known: Mapping[Ref, Value], ref: Ref, reader: str) -> Value:
     return known[ref]
 
 
-def _single(values: list[Value], entry: Entry) -> list[Value]:
+def _single(values: list[Value], entry: Entry) -> Value:
     if len(values) != 1:
         raise UnsupportedError(
             f"model {shown(entry.name)} within the model has {len(values)} outputs; only one is "
             "supported",
             field="output_layers",
         )
-    return values
+    return values[0]

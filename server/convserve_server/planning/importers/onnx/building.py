@@ -23,6 +23,7 @@ from convserve_server.planning.importers.onnx.messages import TensorMessage
 from convserve_server.planning.importers.onnx.names import Names
 from convserve_server.planning.layers import rule_of
 from convserve_server.planning.layers.rule import Rule
+from convserve_server.planning.limits import MAX_LAYERS
 
 MAX_COMPUTED = 16 << 20  # elements of all constants that are computed
 OpenShape: TypeAlias = tuple[int | None, ...]
@@ -129,8 +130,12 @@ class Building:
         """Add a layer with a free name and its weights; its result.
 
         `shape` is the result's where the inputs' are not known whole. Without it the result has the
-        inputs' rank, and their shape if the layer keeps it.
+        inputs' rank, and their shape if the layer keeps it. Raises TooLargeError for too many.
         """
+        if len(self.layers) >= MAX_LAYERS:
+            raise TooLargeError(
+                f"more than {MAX_LAYERS} layers; split the network", metadata={"limit": MAX_LAYERS}
+            )
         name = str(layer.name)
         self.layers[name] = evolve(layer, inputs=tuple(value.name for value in inputs))
         self.weights[name] = tuple(c.weight(f"{name}.{role}") for role, c in constants.items())

@@ -7,7 +7,8 @@ known then, the batch and open sizes, goes through as a mark: it may be moved, n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,7 +19,12 @@ from convserve_server.planning.importers.imported import Fill
 from convserve_server.planning.importers.onnx import moving
 from convserve_server.planning.importers.onnx.call import Call
 from convserve_server.planning.importers.onnx.constants import BATCH, OPEN, Constant, filled
-from convserve_server.planning.importers.onnx.moving import axis_of, check_count, check_marks
+from convserve_server.planning.importers.onnx.moving import (
+    arrays_of,
+    axis_of,
+    check_count,
+    check_marks,
+)
 
 Fold: TypeAlias = Callable[[Call], Constant]
 
@@ -81,8 +87,12 @@ def cast(call: Call) -> Constant:
     call.ignore("saturate", "round_mode")
     if found.dtype == wanted:
         return found
+    array = call.building.array(found)
     with np.errstate(all="ignore"):
-        return call.building.compute(call.building.array(found).astype(dtype_of(wanted)))
+        result = array.astype(dtype_of(wanted))
+        if not np.array_equal(result.astype(array.dtype), array):
+            check_marks(array)  # a type that does not hold one would make another number of it
+    return call.building.compute(result)
 
 
 def range_(call: Call) -> Constant:
@@ -96,32 +106,50 @@ def range_(call: Call) -> Constant:
     return call.building.compute(numbers)
 
 
-def _elementwise(function: Callable[..., Any]) -> Fold:
+def _elementwise(function: Callable[..., Any], inputs: int | None) -> Fold:
+    """A function of so many inputs; None: of two, taken of any number, one after the other."""
+
     def compute(call: Call) -> Constant:
-        arrays = [call.array(position, "input") for position in range(call.input_count)]
+        arrays = arrays_of(call, inputs)
         check_marks(*arrays)
         check_count(math.prod(np.broadcast_shapes(*(array.shape for array in arrays))))
         with np.errstate(all="ignore"):
-            result = arrays[0] if len(arrays) > 1 else function(arrays[0])
-            for other in arrays[1:]:
-                result = function(result, other)
+            result = function(*arrays) if inputs else reduce(function, arrays)
+            _check_numbers(result, arrays)
             result = np.asarray(result, arrays[0].dtype)
         return call.building.compute(result)
 
     return compute
 
 
+def _check_numbers(result: Any, arrays: Sequence[Array]) -> None:
+    if np.isnan(result).any() and not any(np.isnan(array).any() for array in arrays):
+        raise InvalidArgumentError("its result is no number: it computes 0 / 0, or a root below 0")
+
+
 def _divide(a: Array, b: Array) -> Array:
     """Integers are divided towards zero."""
     if a.dtype.kind not in "iu":
         return a / b
+    quotient, rest = _divided(a, b)
+    towards_zero: Array = quotient + ((rest != 0) & ((a < 0) != (b < 0)))
+    return towards_zero
+
+
+def _modulo(a: Array, b: Array) -> Array:
+    """The rest has the sign of the divisor, as Python's."""
+    return _divided(a, b)[1]
+
+
+def _divided(a: Array, b: Array) -> tuple[Array, Array]:
+    """Quotient and rest of integers, rounded down."""
     if not b.all():
         raise InvalidArgumentError("it divides by 0")
-    return (
-        np.trunc(a / b)
-        if np.any(abs(a) > 1 << 50)
-        else np.sign(a) * np.sign(b) * (abs(a) // abs(b))
-    )
+    if a.dtype.kind == "i" and np.any((a == np.iinfo(a.dtype).min) & (b == -1)):
+        raise InvalidArgumentError(
+            f"it divides {np.iinfo(a.dtype).min} by -1, which {a.dtype} does not hold"
+        )
+    return np.divmod(a, b)
 
 
 def _product(call: Call) -> Constant:
@@ -153,19 +181,19 @@ FOLDS: dict[str, Fold] = {
     "Where": moving.where,
     "Range": range_,
     "ReduceProd": _product,
-    "Add": _elementwise(np.add),
-    "Sub": _elementwise(np.subtract),
-    "Mul": _elementwise(np.multiply),
-    "Div": _elementwise(_divide),
-    "Mod": _elementwise(np.mod),
-    "Min": _elementwise(np.minimum),
-    "Max": _elementwise(np.maximum),
-    "Neg": _elementwise(np.negative),
-    "Abs": _elementwise(np.abs),
-    "Floor": _elementwise(np.floor),
-    "Ceil": _elementwise(np.ceil),
-    "Sqrt": _elementwise(np.sqrt),
-    "Exp": _elementwise(np.exp),
-    "Log": _elementwise(np.log),
-    "Reciprocal": _elementwise(np.reciprocal),
+    "Add": _elementwise(np.add, 2),
+    "Sub": _elementwise(np.subtract, 2),
+    "Mul": _elementwise(np.multiply, 2),
+    "Div": _elementwise(_divide, 2),
+    "Mod": _elementwise(_modulo, 2),
+    "Min": _elementwise(np.minimum, None),
+    "Max": _elementwise(np.maximum, None),
+    "Neg": _elementwise(np.negative, 1),
+    "Abs": _elementwise(np.abs, 1),
+    "Floor": _elementwise(np.floor, 1),
+    "Ceil": _elementwise(np.ceil, 1),
+    "Sqrt": _elementwise(np.sqrt, 1),
+    "Exp": _elementwise(np.exp, 1),
+    "Log": _elementwise(np.log, 1),
+    "Reciprocal": _elementwise(np.reciprocal, 1),
 }

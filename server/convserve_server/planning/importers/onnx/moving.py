@@ -9,7 +9,7 @@ from convserve.errors import InvalidArgumentError, TooLargeError, UnsupportedErr
 from convserve.tensors import Array
 
 from convserve_server.planning.importers.onnx.call import Call
-from convserve_server.planning.importers.onnx.constants import MAX_FOLDED, OPEN, Constant
+from convserve_server.planning.importers.onnx.constants import BATCH, MAX_FOLDED, OPEN, Constant
 
 INPUTS_FROM = 10  # the version from which Slice has its numbers as inputs
 
@@ -80,7 +80,7 @@ def gather(call: Call) -> Constant:
 
 def concat(call: Call) -> Constant:
     """Constants side by side."""
-    arrays = [call.array(position, "input") for position in range(call.input_count)]
+    arrays = arrays_of(call)
     check_count(sum(array.size for array in arrays))
     axis = axis_of(call.integer("axis", 0), arrays[0].ndim)
     return call.building.compute(np.concatenate(arrays, axis))
@@ -125,7 +125,7 @@ def equal(call: Call) -> Constant:
     """Which elements are equal. An unknown size is told from what is no size, and from no other."""
     first, second = call.array(0, "A"), call.array(1, "B")
     for one, other in ((first, second), (second, first)):
-        if one.dtype.kind == "i" and np.any(one <= OPEN) and np.any((other > OPEN) & (other >= 0)):
+        if np.any(other >= 0):
             check_marks(one)
     check_count(math.prod(np.broadcast_shapes(first.shape, second.shape)))
     return call.building.compute(np.asarray(first == second))
@@ -136,6 +136,15 @@ def where(call: Call) -> Constant:
     arrays = [call.array(n, "input") for n in range(3)]
     check_count(math.prod(np.broadcast_shapes(*(array.shape for array in arrays))))
     return call.building.compute(np.where(*arrays))
+
+
+def arrays_of(call: Call, count: int | None = None) -> list[Array]:
+    """All inputs: `count` of them, or any number but none. Raises InvalidArgumentError."""
+    if not call.input_count or count not in (None, call.input_count):
+        raise InvalidArgumentError(
+            f"it has {call.input_count} inputs, and must have {count or 'at least 1'}"
+        )
+    return [call.array(position, "input") for position in range(call.input_count)]
 
 
 def axis_of(axis: int, rank: int) -> int:
@@ -157,7 +166,7 @@ def check_count(count: int) -> None:
 
 def check_marks(*arrays: Array) -> None:
     """Raise UnsupportedError for a batch or an open size that would be computed with."""
-    if any(array.dtype.kind in "if" and np.any(array <= OPEN) for array in arrays):
+    if any(array.dtype.kind in "if" and np.isin(array, (BATCH, OPEN)).any() for array in arrays):
         raise UnsupportedError(
             "it computes with the batch, or with a size that the file leaves open; give the shapes "
             "of the inputs when you import the model, or export it with fixed ones"

@@ -13,6 +13,7 @@ from convserve.errors import (
     UnsupportedError,
     error_at,
 )
+from convserve.layers import Slice
 from convserve.networks import Network
 from convserve.tensors import MAX_DIMENSION, SYMBOLIC_BATCH, Shape, TensorSpec
 
@@ -198,21 +199,46 @@ def _folded(call: Call) -> Constant:
 
 def _finish(building: Building, graph: GraphMessage, inputs: tuple[TensorSpec, ...]) -> Imported:
     outputs: dict[str, None] = {}
-    for output in graph.outputs:
-        tensor = building.tensors.get(output.name)
-        if not isinstance(tensor, Value) or tensor.name not in building.layers:
-            raise UnsupportedError(
-                f"the output {output.name!r} is no node's result that depends on the inputs",
-                field="graph.output",
-            )
-        if tensor.name in outputs:
-            building.note(f"the output {output.name!r} is the same as {tensor.name!r}")
-        outputs[tensor.name] = None
+    for name in _output_names(graph):
+        value = _output(building, name)
+        if value.name in outputs or value.name not in building.layers:
+            value = _copy(building, name, value)
+        outputs[value.name] = None
     names = _reached(building, outputs)
     layers = [layer for name, layer in building.layers.items() if name in names]
     kept = tuple(spec for spec in inputs if spec.name in names)
     network = Network(layers, [spec.name for spec in kept], list(outputs))
     return Imported(network, kept, _weights(building, names), tuple(building.notes))
+
+
+def _output_names(graph: GraphMessage) -> list[str]:
+    names = [output.name for output in graph.outputs]
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise InvalidNetworkError(
+                f"the output {name[:100]!r} is named {count} times; name it once",
+                field="graph.output",
+            )
+    return names
+
+
+def _output(building: Building, name: str) -> Value:
+    tensor = building.tensors.get(name)
+    if isinstance(tensor, Value):
+        return tensor
+    if tensor is None:
+        raise InvalidNetworkError(f"no node makes the output {name[:100]!r}", field="graph.output")
+    raise UnsupportedError(
+        f"the output {name[:100]!r} is a constant: it does not depend on the inputs; remove it",
+        field="graph.output",
+    )
+
+
+def _copy(building: Building, name: str, value: Value) -> Value:
+    """An output that is an input, or another output: a slice of all of it."""
+    building.note(f"the output {name[:100]!r} is a copy of {value.name!r}")
+    layer = Slice(1, name=building.names.take(name))
+    return building.add(layer, [value], {}, value.shape)
 
 
 def _reached(building: Building, outputs: Iterable[str]) -> set[str]:

@@ -22,7 +22,7 @@ from convserve.networks import Network
 from convserve_server.engines.cpu.advice import CpuAdvisor
 from convserve_server.engines.cpu.arena import ALIGNMENT, Arena
 from convserve_server.engines.cpu.footprint import (
-    CONSTANT_BYTES,
+    PACKED_BYTES,
     SESSION_BYTES,
     arena_bytes,
     find_runs,
@@ -119,7 +119,7 @@ def test_weights_that_are_too_many_stay_inputs():
     assert small.resident_bytes == weights + SESSION_BYTES
     assert 2 * weights < small.start_bytes < 2.4 * weights
     assert large.resident_bytes == large.start_bytes == SESSION_BYTES
-    assert CONSTANT_BYTES < 4 * 61_100_840
+    assert PACKED_BYTES < 4 * 61_100_840
     network = Network([Conv(2048, 5, bias=False), BatchNorm(), ReLU()])
     assert hosts(network, (1, 1024, 8, 8)) == ["", "", ""]  # 200 MiB: nothing to fold into
 

@@ -174,6 +174,25 @@ def test_the_whole_comparison_says_so_too():
     assert outcomes["torch"] == outcomes["onnxruntime"] == "same"
 
 
+@pytest.mark.parametrize(
+    ("text", "length", "shift"),
+    [
+        # ONNX Runtime 1.31.1, on 0, 1, 2, ...: 1 and 5 of 8; 1.5 and 6.5 of 9; 2 and 8 of 12
+        ("AveragePool(kernel_shape=[1], strides=[4], auto_pad='SAME_UPPER')", 8, -1),
+        ("AveragePool(kernel_shape=[2], strides=[5], auto_pad='SAME_UPPER')", 9, -1),
+        ("AveragePool(kernel_shape=[2], strides=[5], auto_pad='SAME_LOWER')", 9, 0),
+        ("Conv(W=[1,1,1], strides=[6], auto_pad='SAME_UPPER')", 12, -2),
+        ("Conv(W=[1,1,1], strides=[4], auto_pad='SAME_LOWER')", 8, 0),
+    ],
+)
+def test_onnx_runtime_begins_later_where_windows_leave_gaps(text, length, shift):
+    words = DIALECTS["onnx"].read(text)
+    rows = render(words.layer(), words, (1, length), 1, everyone=True)
+    (row,) = (row for row in rows if row.runtime == "onnxruntime")
+    assert row.outcome == ("shifted" if shift else "same")
+    assert row.shift == (shift,)
+
+
 def test_every_message_names_what_is_wrong():
     words = DIALECTS["onnx"].read("ConvTranspose(W=[1,1,3], strides=[2], output_padding=[2])")
     rows = render(words.layer(), words, (1, 5), 1, everyone=True)

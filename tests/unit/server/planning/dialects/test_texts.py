@@ -182,7 +182,7 @@ def test_what_cannot_be_read_names_its_field(text, field):
     dialect = next((d for d in DIALECTS if DIALECTS[d].reads(text)), "convserve")
     with pytest.raises(InvalidLayerError) as caught:
         read_layer(text, dialect, 3)
-    assert caught.value.field.removeprefix("text.") == field
+    assert caught.value.field == (f"text.{field}" if field != "text" else field)
     assert len(str(caught.value)) < 600
 
 

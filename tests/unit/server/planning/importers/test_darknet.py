@@ -292,7 +292,7 @@ def test_comments_blanks_and_the_first_of_two_options():
             InvalidNetworkError,
             "256 options",
         ),
-        (b" " * ((16 << 20) + 1), TooLargeError, "limit"),
+        (b"\n" * ((1 << 18) + 1), TooLargeError, "limit"),
     ],
     ids=lambda value: value[-40:].decode(errors="replace") if isinstance(value, bytes) else None,
 )

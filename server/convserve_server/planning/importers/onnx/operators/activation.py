@@ -34,7 +34,7 @@ from convserve.layers import (
 
 from convserve_server.planning.importers.onnx.building import Value
 from convserve_server.planning.importers.onnx.call import Call
-from convserve_server.planning.importers.onnx.operators.channels import per_channel
+from convserve_server.planning.importers.onnx.operators.channels import check_rank, per_channel
 
 SOFTMAX_ONE_AXIS = 13  # the version from which Softmax is over one axis
 
@@ -83,6 +83,7 @@ def _bound(call: Call, position: int, name: str) -> float | None:
 
 def power(call: Call) -> None:
     """The exponent must be one number."""
+    check_rank(call, call.array(1, "exponent"), call.value(0))
     call.put(call.add(Power(call.scalar(1, "exponent")), call.value(0)))
 
 

@@ -17,6 +17,7 @@ from convserve.layers import (
     Layer,
     Mul,
     Power,
+    Rescale,
     Scale,
     Sub,
 )
@@ -25,7 +26,7 @@ from convserve.tensors import Array
 from convserve_server.planning.importers.onnx.building import OpenShape, Value
 from convserve_server.planning.importers.onnx.call import Call
 from convserve_server.planning.importers.onnx.constants import Constant, filled
-from convserve_server.planning.importers.onnx.operators.channels import per_channel
+from convserve_server.planning.importers.onnx.operators.channels import along_one
 
 
 def add(call: Call) -> None:
@@ -34,7 +35,7 @@ def add(call: Call) -> None:
     if constant is None:
         _join(call, Add())
     elif not _absorbed(call, x, constant):
-        _shift(call, x, per_channel(call, constant, x))
+        _shift(call, x, *along_one(call, constant, x))
 
 
 def sub(call: Call) -> None:
@@ -43,11 +44,11 @@ def sub(call: Call) -> None:
     if constant is None:
         _join(call, Sub())
         return
-    values = per_channel(call, constant, x)
+    values, axis = along_one(call, constant, x)
     if reversed_:
-        _scale(call, x, np.full_like(values, -1), values)
+        _scale(call, x, np.full_like(values, -1), axis, values)
     else:
-        _shift(call, x, -values)
+        _shift(call, x, -values, axis)
 
 
 def mul(call: Call) -> None:
@@ -56,7 +57,7 @@ def mul(call: Call) -> None:
     if constant is None:
         _join(call, Mul())
     else:
-        _scale(call, x, per_channel(call, constant, x))
+        _scale(call, x, *along_one(call, constant, x))
 
 
 def div(call: Call) -> None:
@@ -65,17 +66,17 @@ def div(call: Call) -> None:
     if constant is None:
         _join(call, Div())
         return
-    values = per_channel(call, constant, x)
+    values, axis = along_one(call, constant, x)
     if values.dtype.kind in "iub":
         call.refuse(f"{values.dtype} is divided by a constant, and only real numbers are")
     if reversed_:
         x = call.add(Power(-1.0), x, part="inverse")
-        _scale(call, x, values)
+        _scale(call, x, values, axis)
         return
     call.building.note("a division by constants is a multiplication by their inverses")
     with np.errstate(all="ignore"):
         inverses = (1 / values).astype(values.dtype)
-    _scale(call, x, inverses)
+    _scale(call, x, inverses, axis)
 
 
 def _operands(call: Call) -> tuple[Value, Array | None, bool]:
@@ -105,18 +106,18 @@ def _common(values: list[Value]) -> OpenShape:
     return shapes.pop() if len(shapes) == 1 else (None,) * (values[0].rank - 1)
 
 
-def _scale(call: Call, x: Value, weight: Array, bias: Array | None = None) -> None:
+def _scale(call: Call, x: Value, weight: Array, axis: int, bias: Array | None = None) -> None:
     compute = call.building.compute
     weights = {"weight": compute(weight), "bias": None if bias is None else compute(bias)}
-    call.put(call.add(Scale(bias=bias is not None), x, weights=weights))
+    call.put(call.add(Scale(bias is not None, axis), x, weights=weights))
 
 
-def _shift(call: Call, x: Value, bias: Array) -> None:
-    """Add a bias per channel, as a Scale by 1."""
+def _shift(call: Call, x: Value, bias: Array, axis: int) -> None:
+    """Add a bias along an axis, as a Scale by 1."""
     constant = call.building.compute(bias)
     ones = filled(constant.dtype, constant.shape, 1)
     call.building.note("a sum with a constant is a Scale by 1 with a bias")
-    call.put(call.add(Scale(), x, weights={"weight": ones, "bias": constant}))
+    call.put(call.add(Scale(axis=axis), x, weights={"weight": ones, "bias": constant}))
 
 
 def _absorbed(call: Call, x: Value, constant: Array) -> bool:
@@ -131,17 +132,22 @@ def _absorbed(call: Call, x: Value, constant: Array) -> bool:
 
 
 def _has_room(maker: Layer | None, constant: Array, x: Value) -> bool:
-    """Whether a layer has no bias, and could have this one: along the features or the channels."""
+    """Whether a layer has no bias, and could have this one: along its axis."""
     if isinstance(maker, Dense):
         size, axis = maker.out_features, x.rank - 1
     elif isinstance(maker, Conv | ConvTranspose):
         size, axis = maker.out_channels, 1
     elif isinstance(maker, Scale):
-        size, axis = x.shape[0] or 0, 1
+        size, axis = x.shape[maker.axis - 1] or 0, maker.axis
     else:
         return False
     aligned = (1,) * (x.rank - constant.ndim) + constant.shape
     return not maker.bias and aligned == tuple(size if n == axis else 1 for n in range(x.rank))
+
+
+def negate(call: Call) -> None:
+    """Times -1."""
+    call.put(call.add(Rescale(-1.0), call.value(0)))
 
 
 def add_all(call: Call) -> None:
@@ -160,4 +166,5 @@ OPERATORS: dict[str, Callable[[Call], None]] = {
     "Mul": mul,
     "Div": div,
     "Sum": add_all,
+    "Neg": negate,
 }

@@ -70,7 +70,11 @@ def lrn(call: Call) -> None:
     if size % 2 == 0:
         if size < 1:
             raise InvalidArgumentError(f"its size is {size}; it must be at least 1")
-        call.refuse(f"its size {size} is even, which ONNX centres as no other framework does")
+        call.refuse(
+            f"its size {size} is even: ONNX's sum then runs over channels c - {size // 2 - 1} to "
+            f"c + {size // 2}, and only that from c - {size // 2} on is done, which other "
+            "frameworks mean; take an odd size"
+        )
     layer = LocalResponseNorm(
         size, call.number("alpha", 1e-4), call.number("beta", 0.75), call.number("bias", 1.0)
     )

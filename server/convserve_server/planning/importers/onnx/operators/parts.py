@@ -24,6 +24,7 @@ from convserve_server.planning.importers.onnx.building import OpenShape, Value
 from convserve_server.planning.importers.onnx.call import Call, check_open
 from convserve_server.planning.importers.onnx.constants import BATCH
 from convserve_server.planning.importers.onnx.moving import cuts
+from convserve_server.planning.importers.onnx.operators.shapes import without_axes
 
 PAD_INPUTS_FROM = 11
 _BORDERS = {"constant": "zeros", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
@@ -76,6 +77,23 @@ def _cut(call: Call, x: Value, axis: int, start: int, end: int, step: int) -> Va
     )
 
 
+def gather(call: Call) -> None:
+    """One index of one axis: a slice of it; the axis goes if the index is no list."""
+    x, places = call.value(0), call.array(1, "indices")
+    axis = call.axis(call.integer("axis", 0), x.rank)
+    if places.size != 1 or places.ndim > 1 or places.dtype.kind != "i":
+        call.refuse(
+            f"its indices are {places.dtype} {places.shape}; only one constant index is done"
+        )
+    index, size = int(places.reshape(-1)[0]), x.shape[axis - 1]
+    if size is not None and not -size <= index < size:
+        raise InvalidArgumentError(f"its index {index} is not one of {size} along axis {axis}")
+    layer = Slice(axis, index, index + 1 or None)
+    shape = tuple(1 if n == axis else old for n, old in enumerate(x.shape, 1))
+    part = call.add(layer, x, part="" if places.ndim else "part", shape=shape)
+    call.put(part if places.ndim else without_axes(call, part, {axis}))
+
+
 def split(call: Call) -> None:
     """A slice for each part that somebody reads."""
     x = call.value(0)
@@ -121,8 +139,8 @@ def pad(call: Call) -> None:
     if numbers is None:
         numbers = call.integers_at(1, "pads")
     lows, highs = _per_axis(call, x, check_open(numbers or (), "pads"), axes)
-    if lows[0] or highs[0] or lows[1] or highs[1]:
-        call.refuse("it pads the batch or the channels; only spatial axes are padded")
+    if any(lows[:2] + highs[:2]):
+        call.refuse("it pads the batch or the channels; only axes behind them are padded")
     for axis in range(2, x.rank):
         low, high = min(lows[axis], 0), min(highs[axis], 0)
         if low or high:
@@ -148,9 +166,9 @@ def _per_axis(
     call: Call, x: Value, pads: Shape, axes: tuple[int, ...] | None
 ) -> tuple[list[int], list[int]]:
     axes = tuple(range(x.rank)) if axes is None else axes
-    if x.rank < 3 or len(pads) != 2 * len(axes):
+    if len(pads) != 2 * len(axes):
         raise InvalidArgumentError(
-            f"its pads {pads} are not 2 numbers for each of {len(axes)} axes, with spatial ones"
+            f"its pads {pads} are not 2 numbers for each of {len(axes)} axes"
         )
     lows, highs = [0] * x.rank, [0] * x.rank
     for position, axis in enumerate(axes):
@@ -188,6 +206,7 @@ def _reduce(
 OPERATORS = {
     "Concat": concat,
     "Slice": slice_,
+    "Gather": gather,
     "Split": split,
     "Pad": pad,
     "ReduceMean": _reduce(ReduceMean, GlobalAvgPool),

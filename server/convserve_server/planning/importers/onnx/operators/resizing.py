@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -15,9 +15,11 @@ from convserve.layers.resize import COORDINATES
 from convserve_server.planning.importers.onnx.building import OpenShape, Value
 from convserve_server.planning.importers.onnx.call import Call, check_open
 from convserve_server.planning.importers.onnx.constants import BATCH
+from convserve_server.planning.importers.onnx.moving import axis_of
 
 WITH_SIZES = 11  # the version from which Resize has a region, scales and sizes
 MAX_DENOMINATOR = 1024
+MAX_SCALE = 1 << 20
 _SYMMETRIC = "half_pixel_symmetric"  # half_pixel, where the new size is the factor times the old
 
 
@@ -35,17 +37,19 @@ def upsample(call: Call) -> None:
     """As Resize of opset 10."""
     x = call.value(0)
     scales = call.numbers("scales") or _scales_at(call, 1)
-    _scale(call, x, _spatial(call, x, scales), _old_way(call))
+    _scale(call, x, _spatial(call, x, scales, range(x.rank)), _old_way(call))
 
 
 def resize(call: Call) -> None:
     """By factors, or to sizes."""
     x = call.value(0)
     if call.opset < WITH_SIZES:
-        _scale(call, x, _spatial(call, x, _scales_at(call, 1)), _old_way(call))
+        scales = _scales_at(call, 1)
+        _scale(call, x, _spatial(call, x, scales, range(x.rank)), _old_way(call))
         return
     way = _way(call)
-    axes, policy = call.integers("axes"), call.text("keep_aspect_ratio_policy", "stretch")
+    axes = [axis_of(axis, x.rank) for axis in call.integers("axes") or range(x.rank)]
+    policy = call.text("keep_aspect_ratio_policy", "stretch")
     scales = _scales_at(call, 2)
     if scales:
         _scale(call, x, _spatial(call, x, scales, axes), way)
@@ -95,15 +99,14 @@ def _way(call: Call) -> _Way:
 
 
 def _spatial(
-    call: Call, x: Value, scales: tuple[float, ...], axes: tuple[int, ...] | None = None
+    call: Call, x: Value, scales: tuple[float, ...], axes: Sequence[int]
 ) -> tuple[Fraction, ...]:
     """The factor of each spatial axis; batch and channels must stay."""
-    axes = tuple(range(x.rank)) if axes is None else axes
     if len(scales) != len(axes):
         raise InvalidArgumentError(f"its scales {scales} are not one for each of {len(axes)} axes")
-    if not all(math.isfinite(scale) and 0 < scale <= 1 << 20 for scale in scales):
-        raise InvalidArgumentError(f"its scales {scales} are not all above 0, and reasonable")
-    by_axis = {axis % x.rank: _fraction(s) for axis, s in zip(axes, scales, strict=True)}
+    if not all(0 < scale <= MAX_SCALE for scale in scales):
+        raise InvalidArgumentError(f"its scales {scales} are not all above 0, up to {MAX_SCALE}")
+    by_axis = {axis: _fraction(scale) for axis, scale in zip(axes, scales, strict=True)}
     if by_axis.get(0, 1) != 1 or by_axis.get(1, 1) != 1:
         call.refuse(f"its scales {scales} resize the batch or the channels")
     return tuple(by_axis.get(axis, Fraction(1)) for axis in range(2, x.rank))
@@ -115,14 +118,11 @@ def _fraction(scale: float) -> Fraction:
     return plain if np.float32(float(plain)) == np.float32(scale) else Fraction(scale)
 
 
-def _sizes(
-    call: Call, x: Value, given: tuple[int, ...], axes: tuple[int, ...] | None
-) -> tuple[int, ...]:
+def _sizes(call: Call, x: Value, given: tuple[int, ...], axes: Sequence[int]) -> tuple[int, ...]:
     """The size of each spatial axis."""
-    axes = tuple(range(x.rank)) if axes is None else axes
     if len(given) != len(axes):
         raise InvalidArgumentError(f"its sizes {given} are not one for each of {len(axes)} axes")
-    by_axis = {axis % x.rank: size for axis, size in zip(axes, given, strict=True)}
+    by_axis = dict(zip(axes, given, strict=True))
     if by_axis.get(0, BATCH) not in (BATCH, call.building.batch):
         call.refuse(f"its sizes {given} resize the batch")
     if x.shape[0] is not None and by_axis.get(1, x.shape[0]) != x.shape[0]:
@@ -132,16 +132,15 @@ def _sizes(
 
 
 def _common_scale(
-    call: Call, x: Value, sizes: tuple[int, ...], policy: str, axes: tuple[int, ...] | None
+    call: Call, x: Value, sizes: tuple[int, ...], policy: str, axes: Sequence[int]
 ) -> tuple[Fraction, ...]:
     """One factor for the named axes, by which none or every one of them exceeds its size."""
     choose = {"not_larger": min, "not_smaller": max}.get(policy)
     if choose is None:
         raise InvalidArgumentError(f"its keep_aspect_ratio_policy is {policy!r}")
-    named = {axis % x.rank for axis in axes or range(2, x.rank)}
     factors = [Fraction(size, old) for size, old in zip(sizes, x.sizes[1:], strict=True)]
-    common = choose(f for axis, f in enumerate(factors, 2) if axis in named)
-    return tuple(common if axis in named else Fraction(1) for axis in range(2, x.rank))
+    common = choose(f for axis, f in enumerate(factors, 2) if axis in axes)
+    return tuple(common if axis in axes else Fraction(1) for axis in range(2, x.rank))
 
 
 def _scale(call: Call, x: Value, factors: tuple[Fraction, ...], way: _Way) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from convserve.errors import InvalidArgumentError, ShapeError
 from convserve.layers import Flatten, Permute, PixelShuffle, PixelUnshuffle, Reshape
@@ -33,7 +33,7 @@ def reshape(call: Call) -> None:
         call.refuse(
             f"it makes {wanted} of samples of {x.sizes}: elements of samples would become samples"
         )
-    to_shape(call, x, sizes)
+    call.put(_reshaped(call, x, sizes))
 
 
 def _copied(call: Call, size: int, position: int, x: Value, keeps_zero: bool) -> int:
@@ -51,13 +51,8 @@ def _copied(call: Call, size: int, position: int, x: Value, keeps_zero: bool) ->
     return own
 
 
-def to_shape(call: Call, x: Value, sizes: Sequence[int], part: str = "") -> None:
-    """Put `x` with samples of this shape: itself, or the result of a layer."""
-    call.put(reshaped(call, x, sizes, part))
-
-
-def reshaped(call: Call, x: Value, sizes: Sequence[int], part: str = "") -> Value:
-    """`x` with samples of these sizes, of which one may be -1."""
+def _reshaped(call: Call, x: Value, sizes: Sequence[int]) -> Value:
+    """`x` with samples of these sizes, of which one may be -1: itself, or a layer's result."""
     if not sizes:
         call.refuse("nothing but the batch would be left")
     if x.is_known:
@@ -65,10 +60,10 @@ def reshaped(call: Call, x: Value, sizes: Sequence[int], part: str = "") -> Valu
         if sizes == x.sizes:
             return x
     elif list(sizes).count(-1) > 1:
-        return reshaped(call, x, x.sizes)  # which tells that they are not known
+        return _reshaped(call, x, x.sizes)  # which tells that they are not known
     if len(sizes) == 1 and x.rank > 2:
-        return call.add(Flatten(), x, part=part, shape=_open(sizes))
-    return call.add(Reshape(tuple(sizes)), x, part=part, shape=_open(sizes))
+        return call.add(Flatten(), x, shape=_open(sizes))
+    return call.add(Reshape(tuple(sizes)), x, shape=_open(sizes))
 
 
 def _open(sizes: Sequence[int]) -> OpenShape:
@@ -128,8 +123,13 @@ def squeeze(call: Call) -> None:
     wrong = [n for n in gone if x.shape[n - 1] not in (1, None)]
     if wrong:
         raise ShapeError(f"its axis {wrong[0]} has {x.shape[wrong[0] - 1]} elements, not 1")
+    call.put(without_axes(call, x, gone))
+
+
+def without_axes(call: Call, x: Value, gone: Collection[int]) -> Value:
+    """`x` without some axes, each of one element."""
     kept = [size for n, size in enumerate(x.shape, 1) if n not in gone]
-    to_shape(call, x, [-1 if size is None else size for size in kept])
+    return _reshaped(call, x, [-1 if size is None else size for size in kept])
 
 
 def unsqueeze(call: Call) -> None:
@@ -142,7 +142,7 @@ def unsqueeze(call: Call) -> None:
         raise InvalidArgumentError(f"its axes {axes} name one twice")
     old = iter(x.shape)
     sizes = [1 if axis in new else next(old) for axis in range(1, rank)]
-    to_shape(call, x, [-1 if size is None else size for size in sizes])
+    call.put(_reshaped(call, x, [-1 if size is None else size for size in sizes]))
 
 
 def depth_to_space(call: Call) -> None:

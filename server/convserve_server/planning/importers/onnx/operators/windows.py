@@ -42,8 +42,15 @@ def per_axis(call: Call, name: str, rank: int) -> tuple[int, ...]:
 def window(call: Call, kernel_size: tuple[int, ...]) -> dict[str, Any]:
     """The fields of a layer with windows of this size, but for the size."""
     rank = len(kernel_size)
+    stride, pads = per_axis(call, "strides", rank), padding(call, rank)
+    gaps = (step - size for step, size in zip(stride, kernel_size, strict=True))
+    if pads in ("same_upper", "same_lower") and max(gaps, default=0) > 1:
+        call.building.note(
+            "windows of auto_pad SAME that leave gaps begin at the first element, as TensorFlow's; "
+            "ONNX Runtime shifts them for some input sizes"
+        )
     return {
-        "stride": per_axis(call, "strides", rank),
-        "padding": padding(call, rank),
+        "stride": stride,
+        "padding": pads,
         "dilation": per_axis(call, "dilations", rank),
     }

@@ -1,11 +1,14 @@
 """Graphs of operators, inputs and attributes at random: a network, or an error with its place."""
 
 import random
+from itertools import pairwise
 
 import numpy as np
-from convserve.errors import ConvserveError
+import pytest
+from convserve.errors import ConvserveError, TooLargeError
 from convserve_server.planning.importers.onnx.folding import FOLDS
 from convserve_server.planning.importers.onnx.operators import OPERATORS
+from convserve_server.planning.limits import MAX_LAYERS
 from onnx import numpy_helper
 
 from tests.onnx_models import make_model, node, read
@@ -60,6 +63,13 @@ def random_model(chance):
         outputs=[nodes[-1].output[0]],
         opset=chance.choice([7, 9, 11, 13, 18, 21]),
     )
+
+
+def test_too_many_layers_are_refused():
+    names = ["x", *(f"y{number}" for number in range(MAX_LAYERS + 1))]
+    nodes = [node("Relu", *pair) for pair in pairwise(names)]
+    with pytest.raises(TooLargeError, match=f"more than {MAX_LAYERS} layers"):
+        read(make_model(*nodes, inputs={"x": (1, 4)}, outputs=names[-1:]))
 
 
 def test_any_graph_is_read_or_refused():

@@ -102,6 +102,10 @@ CASES = [
     case(node("Conv", "x w", "c"), node("Add", "c b"), w=W, b=values()),
     case(node("Mul", "x s", "m"), node("Add", "m b"), s=values(4, 1, 1), b=values(4, 1, 1)),
     case(node("Add", "b x"), b=values(1)),
+    case(node("Mul", "x s", "m"), node("Add", "m b"), s=values(6), b=values(6)),
+    case(node("Sub", "b x"), b=values(6, 1)),
+    case(node("Div", "x b"), b=values(6)),
+    case(node("Neg", "x")),
     case(node("Sub", "x b"), b=values(4, 1, 1)),
     case(node("Sub", "b x"), b=values(1, 4, 1, 1)),
     case(node("Div", "x b"), b=values(4, 1, 1)),
@@ -127,12 +131,16 @@ CASES = [
     case(node("Slice", "x", starts=[1, 0], ends=[5, 2**40], axes=[2, 3]), opset=9),
     case(node("Slice", "x b e a s"), b=ints(-5, 1), e=ints(9, 6), a=ints(2, -1), s=ints(2, 3)),
     case(node("Slice", "x b e"), b=ints(0, 1), e=ints(2**62, 3)),
+    case(node("Gather", "x i", axis=1), i=np.int64(2)),
+    case(node("Gather", "x i", axis=-1), i=np.int64(-1)),
+    case(node("Gather", "x i", axis=2), i=ints(0)),
     case(node("Split", "x", "a y", axis=1, split=[1, 3]), opset=11),
     case(node("Split", "x s", "a y", axis=1), s=ints(3, 1)),
     case(node("Split", "x", "y a", axis=2, num_outputs=2)),
     case(node("Pad", "x", pads=[0, 0, 1, 2, 0, 0, 0, 1], value=0.5), opset=7),
     case(node("Pad", "x p", mode="reflect"), p=ints(0, 0, 1, 2, 0, 0, 0, 1)),
     case(node("Pad", "x p v"), p=ints(0, 0, -1, 2, 0, 0, 0, -2), v=values()),
+    case(node("Pad", "x p", "a"), node("Relu", "a"), x=(2, 5), p=ints(0, 0, 0, 0)),
     case(node("ReduceMean", "x", axes=[2, 3]), opset=11),
     case(node("ReduceMean", "x a", keepdims=0), a=ints(2, 3)),
     case(node("ReduceMax", "x a", keepdims=0), a=ints(1)),
@@ -160,6 +168,37 @@ def test_it_computes_what_onnx_runtime_does(nodes, shape, opset, constants):
     (expected,) = runtime_results(model, inputs)
     assert result.shape == expected.shape
     np.testing.assert_allclose(result, expected, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs"),
+    [
+        ("Div", "big minus"),
+        ("Div", "big three"),
+        ("Div", "minus three"),
+        ("Div", "least three"),
+        ("Mod", "minus three"),
+    ],
+)
+def test_integers_are_computed_exactly(op, inputs):
+    numbers = {"big": 2**62 + 1, "minus": -7, "three": 3, "least": -(2**63) + 1}
+    model = make_model(
+        node(op, inputs, "c"),
+        node("Equal", "c want", "same"),
+        node("Where", "same yes no", "factor"),
+        node("Mul", "x factor"),
+        inputs={"x": (1, 2)},
+        constants={name: np.int64(number) for name, number in numbers.items()}
+        | {"want": np.int64(_by_c(op, *(numbers[name] for name in inputs.split())))}
+        | {"yes": np.float32(1), "no": np.float32(0)},
+    )
+    x = values(1, 2)
+    np.testing.assert_array_equal(results_of(model, ReferenceEngine(), {"x": x})[0], x)
+
+
+def _by_c(op, a, b):
+    """Division towards zero, and the rest that has the divisor's sign."""
+    return a % b if op == "Mod" else abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
 
 
 def test_every_operator_of_the_table_has_a_case():

@@ -9,7 +9,7 @@ from convserve.errors import (
     ShapeError,
     UnsupportedError,
 )
-from convserve.layers import Conv, Dense, Flatten, ReLU, Reshape, Scale, Upsample
+from convserve.layers import Conv, Dense, Flatten, ReLU, Reshape, Scale, Slice, Upsample
 from convserve_server.planning.importers.onnx.operators import OPERATORS
 from onnx import TensorProto, helper
 
@@ -189,8 +189,8 @@ def test_an_open_size_that_must_be_known_is_asked_for():
     )
     with pytest.raises(UnsupportedError, match="give the shapes of the inputs"):
         read(model)
-    with pytest.raises(UnsupportedError, match="no node's result"):  # now it is x itself
-        read(model, {"x": (-1, 4, 6, 6)})
+    (layer,) = read(model, {"x": (-1, 4, 6, 6)}).network.layers  # now it is x itself
+    assert layer == Slice(1, name="y", inputs=("x",))
 
 
 # Constants that meet tensors.
@@ -219,9 +219,32 @@ def test_a_bias_of_a_result_that_others_read_is_a_scale():
     assert kinds[:2] == [Conv, Scale]
 
 
-def test_what_runs_along_another_axis_is_refused():
-    with pytest.raises(UnsupportedError, match=r"\(6,\) meets a tensor of 4 axes"):
-        layers_of(node("Mul", "x b"), b=np.zeros(6, np.float32))
+def test_a_bias_joins_a_factor_along_the_same_axis():
+    """The layer scale of ConvNeXt, which computes channels last."""
+    gamma, beta = np.zeros(6, np.float32), np.zeros((6, 1), np.float32)
+    nodes = node("Mul", "x g", "m"), node("Add", "m b")
+    (layer,) = layers_of(*nodes, g=gamma, b=gamma)
+    assert (layer.bias, layer.axis) == (True, 3)
+    first, second = layers_of(*nodes, g=gamma, b=beta)
+    assert (first.axis, second.axis) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "message"),
+    [
+        ("Mul", (6, 6), "(6, 6) meets a tensor of 4 axes"),
+        ("Mul", (2, 1, 1, 1), "(2, 1, 1, 1) meets a tensor of 4 axes"),
+        ("Add", (1, 1, 1, 1, 1), "more axes than the tensor, 4"),
+        ("Sub", (1, 1, 4, 1, 1), "more axes than the tensor, 4"),
+        ("Div", (1,) * 6, "more axes than the tensor, 4"),
+        ("Pow", (1,) * 5, "more axes than the tensor, 4"),
+        ("PRelu", (6,), "not one number, or one per channel"),
+    ],
+)
+def test_constants_that_no_layer_takes(op, shape, message):
+    error = refusal(node(op, "x c"), shape=(2, 4, 6, 6), c=np.ones(shape, np.float32))
+    assert isinstance(error, UnsupportedError)
+    assert message in error.message
 
 
 # Refusals: always with the node, never a guess.
@@ -261,7 +284,13 @@ def test_an_unknown_operator_is_named_with_its_node():
         (node("Conv", "x w", group=3), "groups"),
         (node("Conv", "x w", group="3"), "attribute group is not of the type"),
         (node("BatchNormalization", "x c c c c", training_mode=1), "evaluation mode"),
-        (node("LRN", "x", size=4), "size 4 is even"),
+        (
+            node("LRN", "x", size=4),
+            "size 4 is even: ONNX's sum then runs over channels c - 1 to c + 2",
+        ),
+        (node("Gather", "x pair", axis=1), "int64 (2,); only one constant index"),
+        (node("Gather", "x five", axis=1), "index 5 is not one of 4 along axis 1"),
+        (node("Gather", "x zero", axis=0), "the batch"),
         (node("Flatten", "x", axis=2), "axis is 2"),
         (node("Flatten", "x", axis=0), "the batch"),
         (node("Transpose", "x", perm=[1, 0, 2, 3]), "moves the batch"),
@@ -275,6 +304,7 @@ def test_an_unknown_operator_is_named_with_its_node():
         (node("Pad", "x channel"), "the batch or the channels"),
         (node("Resize", "x _ _ five", mode="linear"), "sizes (5,) are not one for each of 4"),
         (node("Resize", "x _ half", mode="linear"), "whole sizes"),
+        (node("Resize", "x _ _ five", axes=[7]), "axis 7 is not one of 4"),
         (node("MatMul", "x x"), "the B, depends on"),
     ],
 )
@@ -283,6 +313,8 @@ def test_what_is_refused(made, message):
         "w": W,
         "c": np.ones(4, np.float32),
         "five": ints(5),
+        "pair": ints(0, 2),
+        "zero": np.int64(0),
         "channel": ints(0, 1, 0, 0, 0, 0, 0, 0),
         "half": np.array([1, 1, 0.4, 1], np.float32),
     }
@@ -310,13 +342,81 @@ def test_two_makers_and_a_circle():
     assert "which no node before it makes" in error.message
 
 
+def test_outputs_that_nothing_computes_are_copies():
+    nodes = node("Relu", "x", "y"), node("Identity", "y", "z"), node("Identity", "x", "same")
+    model = make_model(*nodes, inputs={"x": ("N", 4)}, outputs=["z", "y", "same", "x"])
+    imported = read(model)
+    layers = {layer.name: layer for layer in imported.network.layers}
+    assert [type(layers[name]) for name in imported.network.outputs] == [ReLU, *[Slice] * 3]
+    assert [layers[name].inputs for name in imported.network.outputs[1:]] == [
+        *(("y",), ("x",), ("x",))
+    ]
+    assert len(imported.notes) == 3
+
+
 def test_outputs_that_are_no_results():
-    model = make_model(node("Identity", "x"), inputs={"x": (1, 4)})
-    with pytest.raises(UnsupportedError, match="'y' is no node's result"):
+    model = make_model(node("Relu", "x"), inputs={"x": (1, 4)}, outputs=["y", "y"])
+    with pytest.raises(InvalidNetworkError, match="'y' is named 2 times"):
+        read(model)
+    model = make_model(node("Relu", "x"), inputs={"x": (1, 4)}, outputs=["y", "z"])
+    with pytest.raises(InvalidNetworkError, match="no node makes the output 'z'"):
+        read(model)
+    nodes = node("Relu", "x"), node("Identity", "c", "z")
+    model = make_model(*nodes, inputs={"x": (1, 4)}, constants={"c": W}, outputs=["y", "z"])
+    with pytest.raises(UnsupportedError, match="'z' is a constant"):
         read(model)
     model = make_model(node("Identity", "c"), inputs={"x": (1, 4)}, constants={"c": W})
     with pytest.raises(InvalidNetworkError, match="do not depend on any input"):
         read(model)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (node("Mod", "one zero", "c"), "divides by 0"),
+        (node("Div", "one zero", "c"), "divides by 0"),
+        (node("Div", "least minus", "c"), "which int64 does not hold"),
+        (node("Mod", "least minus", "c"), "which int64 does not hold"),
+        (node("Sqrt", "below", "c"), "no number"),
+        (node("Log", "below", "c"), "no number"),
+        (node("Concat", "", "c", axis=0), "0 inputs, and must have at least 1"),
+        (node("Min", "", "c"), "0 inputs, and must have at least 1"),
+        (node("Add", "one", "c"), "1 inputs, and must have 2"),
+        (node("Sqrt", "below below", "c"), "2 inputs, and must have 1"),
+    ],
+)
+def test_constants_that_cannot_be_computed(made, message):
+    del made.input[len(" ".join(made.input).split()) :]  # "" is no input
+    numbers = {"one": 1, "zero": 0, "minus": -1, "least": -(2**63)}
+    constants = {name: np.int64(number) for name, number in numbers.items()}
+    error = refusal(made, node("Reshape", "x c"), below=np.float32(-1), **constants)
+    assert isinstance(error, InvalidArgumentError)
+    assert message in error.message
+    assert error.field == f"node[0] {made.op_type} 'c'"
+
+
+@pytest.mark.parametrize("kind", [TensorProto.INT32, TensorProto.FLOAT16])
+def test_the_batch_is_not_cast_to_what_does_not_hold_it(kind):
+    model = make_model(
+        node("Shape", "x", "s"),
+        node("Cast", "s", "i", to=kind),
+        node("Cast", "i", "l", to=TensorProto.INT64),
+        node("Reshape", "x l"),
+        inputs={"x": ("N", 4, 6)},
+    )
+    with pytest.raises(UnsupportedError, match="computes with the batch"):
+        read(model)
+
+
+def test_what_other_programs_do_otherwise_is_noted():
+    windows = {"kernel_shape": [1, 1], "strides": [4, 4], "auto_pad": "SAME_UPPER"}
+    for made, text in (
+        (node("AveragePool", "x", **windows), "ONNX Runtime shifts them"),
+        (node("MaxPool", "x", "_ y", kernel_shape=[2, 2]), "counted within each sample"),
+    ):
+        made.output[:] = [name.strip("_") for name in made.output]
+        (note,) = read(make_model(made, inputs={"x": (2, 4, 8, 8)})).notes
+        assert text in note
 
 
 def test_inputs_without_a_batch():
