@@ -14,6 +14,8 @@ import convserve_client as cs
 import numpy as np
 import pytest
 
+from tests.processes import children
+
 SECONDS = 60
 
 
@@ -23,14 +25,6 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     yield tmp_path
     assert list(tmp_path.iterdir()) == []
-
-
-def children(pid: int) -> list[int]:
-    return [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
 
 
 def wait_for_end(descriptor: int) -> None:

@@ -20,6 +20,7 @@ from convserve.v1 import compute_service_pb2 as pb2
 from tests.clients import KINDS, connected
 from tests.fakes.wire_engine import DIE, FIFO, WAIT
 from tests.leases import Lessee, fetch
+from tests.processes import children
 from tests.server import start_server
 from tests.wire import call, header_of, inline
 
@@ -243,11 +244,6 @@ def descriptors(pid):
 
 def mappings(pid):
     return Path(f"/proc/{pid}/maps").read_text().count("convserve-lease")
-
-
-def children(pid):
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(c) for task in tasks for c in (task / "children").read_text().split()]
 
 
 def test_nothing_piles_up_in_the_server(local, channel):

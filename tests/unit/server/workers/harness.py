@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import os
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from convserve_server.scheduling.pool import WorkerPool
 from convserve_server.workers.arena import Arena, aligned_bytes, place
 from convserve_server.workers.jobs import Job
 from convserve_server.workers.messages import encode_work
+
+from tests.processes import children
 
 REPOSITORY = Path(__file__).parents[4]
 LONGEST_TEST_SECONDS = 60
@@ -196,11 +198,7 @@ def is_alive(pid):
 
 def child_pids():
     """The ids of this process's children, zombies included."""
-    found = []
-    for thread in Path("/proc/self/task").iterdir():
-        with suppress(FileNotFoundError):  # it has ended meanwhile
-            found += (thread / "children").read_text().split()
-    return sorted(found)
+    return sorted(children(os.getpid()))
 
 
 def open_descriptors():
