@@ -22,7 +22,7 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
-# The models of published tables that `make test` leaves out: a few minutes.
+# The models of published tables that `make test` leaves out: about a minute.
 published: install
 	$(BIN)/python -m pytest -m published
 

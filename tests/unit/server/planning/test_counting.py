@@ -7,8 +7,10 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 from convserve.layers import AvgPool, Conv, ConvTranspose, Dense, DepthwiseConv, MaxPool, ReLU
 from convserve_server.planning.counting import _hits
+from torch.utils.flop_counter import FlopCounterMode
 
 from tests.planning import plan
 
@@ -127,9 +129,6 @@ def test_grouped_backward_is_told_right_and_as_torch_prints_it():
 @pytest.mark.parametrize("groups", [1, 8])
 @pytest.mark.parametrize("transposed", [False, True])
 def test_backward_is_what_torch_counts(groups, transposed):
-    torch = pytest.importorskip("torch")
-    from torch.utils.flop_counter import FlopCounterMode
-
     kind = torch.nn.ConvTranspose2d if transposed else torch.nn.Conv2d
     module = kind(8, 8, 3, groups=groups, bias=False)
     x = torch.zeros(1, 8, 6, 6, requires_grad=True)

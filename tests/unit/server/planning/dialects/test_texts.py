@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+import torch
 from attrs import evolve
 from convserve.errors import ConvserveError, InvalidArgumentError, InvalidLayerError, ShapeError
 from convserve.layers import (
@@ -227,7 +228,6 @@ def test_a_layer_that_one_framework_cannot_say_has_another_spelling():
 
 
 def test_an_exact_spelling_is_the_same_layer():
-    torch = pytest.importorskip("torch")
     reading = read_layer('Conv2DTranspose(2, 3, strides=2, padding="same")', "", 1)
     rows = render(reading.layer, reading.words, (1, 5, 5), 1, everyone=False)
     [row] = [row for row in rows if row.dialect == "pytorch"]
