@@ -16,7 +16,12 @@ import numpy as np
 from attrs import field, frozen
 from convserve.chunks import chunk_messages
 from convserve.codec import network_from_message
-from convserve.errors import FailedPreconditionError, InvalidArgumentError, TooLargeError
+from convserve.errors import (
+    ConvserveError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    TooLargeError,
+)
 from convserve.networks import Network
 from convserve.services import Outgoing
 from convserve.tensors import Array, Shape, TensorSpec, dtype_of, spec_from_message
@@ -143,9 +148,19 @@ def read_network(
 
 
 def read_file(file: ModelFile, effort: Effort, *, keep: bool = True) -> Flow[ImportedNetwork]:
-    """The network of a file, by the server unless it is convserve's own."""
+    """The network of a file, by the server unless it is convserve's own. Errors note the file."""
     form = file.format or ENDINGS.get(file.path.suffix.lower(), "")
     data = _read(file.path, MAX_FILE_BYTES if form == "onnx" else MAX_TEXT_BYTES)
+    try:
+        return (yield from _network_of(file, form, data, effort, keep))
+    except ConvserveError as error:
+        error.add_note(f"while reading {file.path}")
+        raise
+
+
+def _network_of(
+    file: ModelFile, form: str, data: bytes, effort: Effort, keep: bool
+) -> Flow[ImportedNetwork]:
     if not form:
         own = _own_network(file.path, data)
         if own is not None:

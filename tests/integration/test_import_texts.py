@@ -31,8 +31,12 @@ def test_text_formats(server, tmp_path, name, text):
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "[]", '"x"', "9" * 5000, '[{"kind": 1}]'])
 def test_what_is_no_network(server, tmp_path, text):
     (tmp_path / "net.json").write_text(text)
-    with cs.connect(server.address) as client, pytest.raises(cs.InvalidArgumentError):
+    with (
+        cs.connect(server.address) as client,
+        pytest.raises(cs.InvalidArgumentError) as caught,
+    ):
         client.read_network(tmp_path / "net.json")
+    assert caught.value.__notes__ == [f"while reading {tmp_path / 'net.json'}"]
 
 
 def test_a_file_of_no_known_name_is_taken_for_json(server, tmp_path):

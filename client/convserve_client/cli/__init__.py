@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
     except ConvserveError as error:
-        return _fail(str(error), EXIT_INPUT if isinstance(error, _INPUT_ERRORS) else EXIT_SERVER)
+        told = "; ".join([str(error), *getattr(error, "__notes__", ())])
+        return _fail(told, EXIT_INPUT if isinstance(error, _INPUT_ERRORS) else EXIT_SERVER)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stdout = None  # so that the interpreter does not flush it
         return EXIT_SERVER

@@ -132,7 +132,7 @@ def _put(walk: Walk, values: dict[str, Any], field: Field, kind: int, value: Any
 
 def _malformed(what: str, at: int) -> MalformedRequestError:
     return MalformedRequestError(
-        f"the bytes at {at} are no {what}: the file is damaged, or no ONNX model",
+        f"at byte {at} there is no {what}: the file is damaged, or another program's",
         metadata={"offset": at},
     )
 
