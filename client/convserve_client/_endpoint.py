@@ -43,6 +43,9 @@ class Endpoint:
             ("grpc.keepalive_permit_without_calls", 0),
             # Otherwise variables of the environment would send even local calls to a proxy.
             ("grpc.enable_http_proxy", 0),
+            # Otherwise all channels to an address share one connection, and a forked child's new
+            # channel may be given its parent's, which gRPC has yet to close there.
+            ("grpc.use_local_subchannel_pool", 1),
         ]
         if self.address.startswith("unix:"):
             options.append(("grpc.default_authority", "localhost"))

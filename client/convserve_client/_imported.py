@@ -31,6 +31,7 @@ from convserve_client._calls import Ask
 from convserve_client._checks import check_flag, check_text
 from convserve_client._digests import Digest, Digests
 from convserve_client._flows import Flow
+from convserve_client._foreign import ForeignNetwork
 from convserve_client._retries import Effort
 from convserve_client._session import Session
 from convserve_client._shapes import Shapes, as_shapes
@@ -59,7 +60,7 @@ class ImportedWeight:
 
 
 @frozen
-class ImportedNetwork(Network):
+class ImportedNetwork(ForeignNetwork):
     """A network out of a file: `Client.read_network` makes it.
 
     It may stand wherever a network may. `run` and `load` take the file's own weights where none are
@@ -68,15 +69,23 @@ class ImportedNetwork(Network):
     left out, or done in another way.
     """
 
-    input_specs: tuple[TensorSpec, ...] = field(default=(), kw_only=True, eq=False)
     weights: Mapping[str, ImportedWeight] = field(factory=dict, kw_only=True, eq=False, repr=False)
-    notes: tuple[str, ...] = field(default=(), kw_only=True, eq=False)
     file: ModelFile = field(kw_only=True, eq=False, repr=False)
 
     @property
     def path(self) -> Path:
         """Where the file is."""
         return self.file.path
+
+    @property
+    def source(self) -> str:
+        """The path, as text."""
+        return str(self.path)
+
+    @property
+    def kept_weights(self) -> KeptWeights | None:
+        """Its weights on the server; None if it has none."""
+        return KeptWeights(self) if self.weights else None
 
 
 @frozen(eq=False)

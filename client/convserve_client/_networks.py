@@ -20,12 +20,12 @@ from convserve_client._calls import Ask
 from convserve_client._checks import check_flag, check_text
 from convserve_client._digests import Digests, is_worth_it
 from convserve_client._flows import Flow
-from convserve_client._imported import ImportedNetwork, KeptWeights
+from convserve_client._foreign import ForeignNetwork
+from convserve_client._imported import KeptWeights
 from convserve_client._results import Out
 from convserve_client._run import ArrayLike, Inputs, as_inputs, as_weights, run_options, run_work
 from convserve_client._session import Session
 from convserve_client._shapes import DTYPE, Shapes, as_specs
-from convserve_client._torch import TorchNetwork
 
 NetworkLike: TypeAlias = Network | Layer | Iterable[Layer]
 
@@ -40,7 +40,7 @@ def plan(
     layout: str = "channels_first",
     explain: bool = True,
     *,
-    optimizer: str = "adam",
+    optimizer: str | None = None,
     precision: str = "strict",
     kernels: bool = False,
     max_batch: bool = False,
@@ -56,9 +56,9 @@ def plan(
     `device` may be one that the server does not have, such as "l4": see `devices`. The plan says
     whether the network fits it, and `max_batch` asks for the largest batch that does, and why not
     one more. `training` plans a step of it: what backward keeps, gradients, and the state of the
-    `optimizer`: "none", "sgd", "momentum", "rmsprop" or "adam". For a GPU, `kernels` asks for the
-    ways that its library offers to compute each convolution, with their workspace; `precision` is
-    the least that they may have.
+    `optimizer`: "none", "sgd", "momentum", "rmsprop" or, by default, "adam". For a GPU, `kernels`
+    asks for the ways that its library offers to compute each convolution, with their workspace;
+    `precision` is the least that they may have.
 
     Nothing is computed or allocated. Raises InvalidArgumentError with the field, such as
     `layers[3].conv.groups`; DeviceNotFoundError; TooLargeError.
@@ -73,7 +73,7 @@ def plan(
         kernels=check_flag(kernels, "kernels"),
         max_batch=check_flag(max_batch, "max_batch"),
         training=check_flag(training, "training"),
-        optimizer=check_text(optimizer, "optimizer") if training else "",
+        optimizer="" if optimizer is None else check_text(optimizer, "optimizer"),
     )
     return session.begin(timeout).attempt(partial(_plan, to_message(options, request)))
 
@@ -150,19 +150,17 @@ def weights_of(
 
     The second is there where the server keeps them: the arrays then have shapes but no values.
     """
-    if weights is None and isinstance(network, TorchNetwork):
-        weights = network.weights
-    if weights is None and isinstance(network, ImportedNetwork) and network.weights:
-        kept = KeptWeights(network)
-        return kept.arrays, kept
+    if weights is None and isinstance(network, ForeignNetwork):
+        kept = network.kept_weights
+        return (kept.arrays, kept) if kept else (as_weights(network.weights), None)
     return as_weights(weights), None
 
 
 def input_specs(network: Network, given: Shapes, dtype: Any, layout: str) -> tuple[TensorSpec, ...]:
     """The specs of a network's inputs: `as_specs` of what it tells by itself, if anything."""
-    own = network.input_specs if isinstance(network, ImportedNetwork | TorchNetwork) else ()
-    source = str(network.path) if isinstance(network, ImportedNetwork) else "the network"
-    return as_specs(given, dtype, own, layout, source)
+    if isinstance(network, ForeignNetwork):
+        return as_specs(given, dtype, network.input_specs, layout, network.source)
+    return as_specs(given, dtype, (), layout)
 
 
 def _plan(request: messages.PlanRequest) -> Ask[Plan]:

@@ -13,7 +13,7 @@ from tests.server import RunningServer, start_server
 SECONDS = 60
 
 PROGRAM = """
-import asyncio, json, os, sys, threading
+import asyncio, json, os, stat, sys, threading
 import numpy as np
 import convserve_client as cs
 from convserve.errors import ConvserveError
@@ -98,6 +98,20 @@ def test_a_child_of_an_idle_parent_may_connect_for_itself(server) -> None:
     tell(in_child(connect), outcome(lambda: pool(client)))
     """
     assert run(server, program) == ["(1, 1, 4, 4)"] * 2
+
+
+def test_each_client_has_a_connection_of_its_own(server) -> None:
+    program = """
+    def sockets():
+        paths = (os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd"))
+        return sum(os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode) for path in paths)
+    counts, clients = [sockets()], [cs.connect(address) for _ in range(3)]
+    for client in clients:
+        pool(client)
+        counts.append(sockets())
+    tell(*(str(count - counts[0]) for count in counts))
+    """
+    assert run(server, program) == ["0", "1", "2", "3"]
 
 
 def test_a_child_of_a_calling_parent_is_told_before_it_hangs(server) -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 from convserve.errors import UnsupportedError
-from convserve.networks import Network
-from convserve.tensors import Array, TensorSpec
+from convserve.tensors import Array
 
+from convserve_client._foreign import ForeignNetwork
 from convserve_client._shapes import ShapeLike
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @frozen
-class TorchNetwork(Network):
+class TorchNetwork(ForeignNetwork):
     """A network that was a torch module: `from_torch` makes it.
 
     It may stand wherever a network may; `run` and `load` then take its own weights, and `plan` its
@@ -33,8 +33,6 @@ class TorchNetwork(Network):
     """
 
     weights: Mapping[str, Array] = field(factory=dict, kw_only=True, eq=False, repr=False)
-    input_specs: tuple[TensorSpec, ...] = field(default=(), kw_only=True, eq=False, repr=False)
-    notes: tuple[str, ...] = field(default=(), kw_only=True, eq=False, repr=False)
 
 
 def from_torch(

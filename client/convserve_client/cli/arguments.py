@@ -14,7 +14,7 @@ from convserve.operations import METHODS, MODES
 
 from convserve_client._operations import ACTIVATIONS
 from convserve_client.cli.kernels import KERNELS
-from convserve_client.cli.values import COUNT, INTS, PADDING, SHAPE, SIZES, parse_file
+from convserve_client.cli.values import AXES, COUNT, INTS, PADDING, SHAPE, SIZES, parse_file
 
 NETWORK_HELP = """\
 NETWORK is an ONNX model (.onnx), Keras's to_json() (.json), Caffe's .prototxt, Darknet's .cfg, or a
@@ -123,7 +123,6 @@ def _add_plan(commands: Commands) -> None:
     command.add_argument(
         "--optimizer",
         choices=("none", "sgd", "momentum", "rmsprop", "adam"),
-        default="adam",
         help="for --training; default adam",
     )
     command.add_argument(
@@ -161,7 +160,7 @@ def _add_tiles(commands: Commands) -> None:
         "--memory", required=True, metavar="BYTES", help="that a tile may need, such as 256MiB"
     )
     command.add_argument(
-        "--axes", type=int, nargs="+", metavar="AXIS", help="that may be cut: 2 3; default: all"
+        "--axes", type=AXES, metavar="INT[,...]", help="that may be cut, such as 2,3; default: all"
     )
     command.add_argument("--layers", action="store_true", help="tell the ranges of all layers")
 

@@ -13,9 +13,14 @@ from convserve.layers.fields import PADDING_MODES, Ints, PaddingLike
 T = TypeVar("T")
 
 
+def parse_list(text: str) -> Ints:
+    """`2` to (2,), `2,3` to (2, 3)."""
+    return tuple(_int(part) for part in text.split(","))
+
+
 def parse_ints(text: str) -> int | Ints:
     """`2` to 2, `2,3` to (2, 3)."""
-    values = tuple(_int(part) for part in text.split(","))
+    values = parse_list(text)
     return values[0] if len(values) == 1 else values
 
 
@@ -87,6 +92,7 @@ def by_name(pairs: list[tuple[str, Any]] | None) -> Any:
     return dict(pairs)
 
 
+AXES = _argument(parse_list, "axes such as 2 or 2,3")
 INTS = _argument(parse_ints, "an integer, or one per axis such as 2,2")
 PADDING = _argument(
     parse_padding, f"integers such as 1, 1,2 or 0:1,2:2 (low:high), or {', '.join(PADDING_MODES)}"

@@ -12,8 +12,8 @@ from convserve.layers.fields import Layer
 class LocalResponseNorm(Layer):
     """x / (k + alpha / size * sum(x^2))^beta, the sum over `size` neighbouring channels.
 
-    Those are c - size // 2 to c + (size - 1) // 2, as far as they exist: PyTorch's choice. An odd
-    size is centred, as in every framework; ONNX puts an even one a channel later.
+    Those are c - before to c + size - 1 - before, as far as they exist. `before` is by default
+    size // 2, PyTorch's choice; ONNX's is (size - 1) // 2, which is another one for even sizes.
     Krizhevsky et al. 2012, section 3.3, whose alpha is not divided by the size.
     """
 
@@ -21,6 +21,15 @@ class LocalResponseNorm(Layer):
     alpha: float = field(default=1e-4, converter=fields.as_float, validator=fields.finite)
     beta: float = field(default=0.75, converter=fields.as_float, validator=fields.finite)
     k: float = field(default=1.0, converter=fields.as_float, validator=fields.finite)
+    before: int | None = field(
+        default=None, converter=fields.as_optional_int, validator=fields.optional_index
+    )
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """How many channels before each one, and how many behind it, are in its sum."""
+        before = self.size // 2 if self.before is None else self.before
+        return before, self.size - 1 - before
 
 
 @frozen

@@ -20,8 +20,7 @@ def _local_response_norm(writer: Writer, step: Step, x: list[str], _: list[str])
     """
     layer, channels = step.layer, step.inputs[0].shape[1]
     assert isinstance(layer, layers.LocalResponseNorm)
-    before = min(layer.size // 2, channels - 1)
-    after = min((layer.size - 1) // 2, channels - 1)
+    before, after = (min(count, channels - 1) for count in layer.window)
     kernel = before + 1 + after
     squares = reshaped(writer, writer.add("Mul", *x, *x), (1, channels, -1))
     mean = writer.add(

@@ -14,7 +14,7 @@ def local_response_norm(layer: LocalResponseNorm, output: TensorSpec, x: Array) 
     """Each x / (k + alpha / size * sum(x^2))^beta, the sum over neighbouring channels."""
     x = widen(x, output)
     squares, total, channels = x * x, np.zeros_like(x), x.shape[1]
-    before, after = layer.size // 2, (layer.size - 1) // 2
+    before, after = layer.window
     for shift in range(-min(before, channels - 1), min(after, channels - 1) + 1):
         low, high = max(0, -shift), min(channels, channels - shift)
         total[:, low:high] += squares[:, low + shift : high + shift]

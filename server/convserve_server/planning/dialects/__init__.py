@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from attrs import evolve, frozen
 from convserve.errors import InvalidArgumentError, ShapeError, error_at
 from convserve.layers import Layer
+from convserve.layers.fields import Ints
 
 from convserve_server.planning.dialects.caffe import CAFFE
 from convserve_server.planning.dialects.darknet import DARKNET
@@ -48,10 +49,11 @@ class Reading:
         return (*self.words.notes, *_translation(self.dialect, self.words, self.layer))
 
 
-def read_layer(text: str, dialect: str, in_channels: int, rank: int | None = None) -> Reading:
+def read_layer(text: str, dialect: str, in_channels: int, lengths: Ints | None = None) -> Reading:
     """The layer of a text in a dialect, or in whichever it looks like where `dialect` is empty.
 
-    Its input has `in_channels` channels and `rank` spatial axes, None where that does not matter.
+    Its input has `in_channels` channels and the spatial sizes `lengths`, None where these do not
+    matter.
     Raises InvalidLayerError with the field that is wrong, ShapeError for other channels or axes
     than the text says, InvalidArgumentError for no dialect.
     """
@@ -63,13 +65,13 @@ def read_layer(text: str, dialect: str, in_channels: int, rank: int | None = Non
     known = _find(name)
     with error_at("text"):
         words = known.read(text)
-    if rank is not None:
-        words.spread(rank)  # which raises for another number of axes
+    if lengths is not None:
+        words.spread(len(lengths))  # which raises for another number of axes
     with error_at("text"):
         _check_channels(words, in_channels)
     words = _with_channels(words, in_channels)
     try:
-        return Reading(name, words, known.meaning(words).layer())
+        return Reading(name, words, known.meaning(words, lengths).layer())
     except InvalidArgumentError as error:
         return Reading(name, words, None, error)
 
@@ -80,7 +82,9 @@ def _translation(dialect: str, words: Words, layer: Layer | None) -> Iterator[st
         return
     names = ("padding", "output_padding")
     ours = ", ".join(f"{n}={shown_value(getattr(layer, n))}" for n in names if hasattr(layer, n))
-    yield f"{words.padding!r} by {DIALECTS[dialect].title}'s rule is {ours}"
+    size = words.output_size
+    told = repr(words.padding) if size is None else f"output_size={shown_value(size)}"
+    yield f"{told} by {DIALECTS[dialect].title}'s rule is {ours}"
 
 
 def reading_of(layer: Layer, in_channels: int) -> Reading:

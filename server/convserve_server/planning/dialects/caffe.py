@@ -20,7 +20,7 @@ from convserve_server.planning.dialects.dialect import (
     slide_up,
     truncated,
 )
-from convserve_server.planning.dialects.text import Fields, check_length, reading
+from convserve_server.planning.dialects.text import TextFields, check_length, reading
 from convserve_server.planning.dialects.words import CONVS, POOLS, TRANSPOSED, Axis, Words
 from convserve_server.planning.importers.caffe.text import Message, read_text
 
@@ -44,7 +44,7 @@ def read(text: str) -> Words:
             message = _one(message, name)
     type_ = _type(message)
     name = "pooling_param" if type_ == "Pooling" else "convolution_param"
-    fields = Fields(f"the {type_}", _one(message, name).values())
+    fields = TextFields(f"the {type_}", _one(message, name).values())
     words = _read_pool(fields) if type_ == "Pooling" else _read_conv(_TYPES[type_], fields)
     fields.finish()
     return words
@@ -66,7 +66,7 @@ def _type(message: Message) -> str:
     return type_
 
 
-def _read_conv(kind: str, fields: Fields) -> Words:
+def _read_conv(kind: str, fields: TextFields) -> Words:
     fields.ignore("weight_filler", "bias_filler", "engine", "force_nd_im2col")
     fields.fixed("axis", 1)
     kernel_size = _per_axis(fields, "kernel", "kernel_size", None)
@@ -83,7 +83,7 @@ def _read_conv(kind: str, fields: Fields) -> Words:
     )
 
 
-def _read_pool(fields: Fields) -> Words:
+def _read_pool(fields: TextFields) -> Words:
     fields.ignore("engine")
     fields.fixed("global_pooling", False)
     return Words(
@@ -96,7 +96,7 @@ def _read_pool(fields: Fields) -> Words:
     )
 
 
-def _per_axis(fields: Fields, stem: str, name: str, default: int | None) -> Ints:
+def _per_axis(fields: TextFields, stem: str, name: str, default: int | None) -> Ints:
     """`kernel_h` and `kernel_w`, or `kernel_size`."""
     low = 0 if default == 0 else 1
     if fields.has(f"{stem}_h") or fields.has(f"{stem}_w"):

@@ -22,7 +22,7 @@ from convserve_server.planning.dialects.dialect import (
     Runtime,
     truncated,
 )
-from convserve_server.planning.dialects.text import Fields, check_length, reading
+from convserve_server.planning.dialects.text import TextFields, check_length, reading
 from convserve_server.planning.dialects.words import CONVS, NO_PADDING, TRANSPOSED, Axis, Words
 from convserve_server.planning.importers.darknet.text import read_sections
 
@@ -46,13 +46,13 @@ def read(text: str) -> Words:
     if kind is None:
         known = "], [".join(_SECTIONS)
         raise InvalidLayerError(f"[{sections[0].name[:40]}] is none of [{known}]")
-    fields = Fields(f"[{sections[0].name}]", sections[0].values)
+    fields = TextFields(f"[{sections[0].name}]", sections[0].values)
     words = _read_pool(fields) if kind == "max_pool" else _read_conv(kind, fields)
     fields.finish()
     return words
 
 
-def _read_conv(kind: str, fields: Fields) -> Words:
+def _read_conv(kind: str, fields: TextFields) -> Words:
     fields.ignore("activation", "batch_normalize")
     size = fields.integer("size", 1)
     padding = fields.integer("padding", 0, low=0)
@@ -71,7 +71,7 @@ def _read_conv(kind: str, fields: Fields) -> Words:
     )
 
 
-def _read_pool(fields: Fields) -> Words:
+def _read_pool(fields: TextFields) -> Words:
     stride = fields.integer("stride", 1)
     size = fields.integer("size", stride)
     total = fields.integer("padding", size - 1, low=0)
@@ -84,7 +84,7 @@ def _read_pool(fields: Fields) -> Words:
     )
 
 
-def meaning(words: Words) -> Words:
+def meaning(words: Words, _: Ints | None) -> Words:
     """The padding that is computed with."""
     assert not isinstance(words.padding, str)  # a section has no mode
     [(low, high)], [dilation] = words.padding, words.dilation

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from attrs import evolve, field, frozen
+from convserve.layers.fields import Ints
 from convserve.tensors import Shape
 
 from convserve_server.planning.dialects.words import Axis, Words
@@ -66,7 +67,8 @@ class Dialect:
 
     `read` takes text to words and raises InvalidLayerError with the wrong field; `write` is its
     inverse for words spread over their axes, and raises InexpressibleError. `meaning` puts the
-    framework's rules into words whose meaning is ours. `exact` writes a layer whose padding is
+    framework's rules into words whose meaning is ours, for an input of some spatial sizes, None
+    where they are not known. `exact` writes a layer whose padding is
     numbers by more than one layer where one cannot say it. `weights` says how to bring our weights
     into its layout, by kind.
     """
@@ -77,7 +79,7 @@ class Dialect:
     read: Callable[[str], Words]
     write: Callable[[Words], str]
     runtimes: tuple[Runtime, ...]
-    meaning: Callable[[Words], Words] = lambda words: words
+    meaning: Callable[[Words, Ints | None], Words] = lambda words, _: words
     exact: Callable[[Words], str] | None = None
     weights: Mapping[str, str] = field(factory=dict)
 

@@ -25,8 +25,8 @@ from convserve_server.planning.dialects.dialect import (
 )
 from convserve_server.planning.dialects.text import (
     MAX_NUMBERS,
-    Fields,
     Symbol,
+    TextFields,
     choice_of,
     ints_of,
     parse_call,
@@ -60,7 +60,7 @@ def read(text: str) -> Words:
     call = parse_call(text)
     if call.short_name not in _POSITIONS:
         raise InvalidLayerError(f"{call.name!r} is none of {', '.join(_POSITIONS)}")
-    fields = Fields.of(call, _POSITIONS[call.short_name])
+    fields = TextFields.of(call, _POSITIONS[call.short_name])
     fields.ignore("lhs", "inputs", "precision", "preferred_element_type")
     reader = {"conv_general_dilated": _read_conv, "conv_transpose": _read_transposed}
     words = reader[call.short_name](fields) if call.short_name in reader else None
@@ -69,7 +69,7 @@ def read(text: str) -> Words:
     return words
 
 
-def _read_conv(fields: Fields) -> Words:
+def _read_conv(fields: TextFields) -> Words:
     kernel = _read_kernel(fields)
     fields.fixed("dimension_numbers", None)
     fields.fixed("lhs_dilation", None, 1)
@@ -89,7 +89,7 @@ def _read_conv(fields: Fields) -> Words:
     )
 
 
-def _read_transposed(fields: Fields) -> Words:
+def _read_transposed(fields: TextFields) -> Words:
     kernel = _read_kernel(fields)
     fields.fixed("dimension_numbers", None)
     is_adjoint = fields.flag("transpose_kernel", False)
@@ -123,7 +123,7 @@ def _from_forward(words: Words) -> Words:
     )
 
 
-def _read_pool(name: str, fields: Fields) -> Words:
+def _read_pool(name: str, fields: TextFields) -> Words:
     window = fields.ints("window_shape")
     return Words(
         kind=name,
@@ -135,7 +135,7 @@ def _read_pool(name: str, fields: Fields) -> Words:
     )
 
 
-def _read_kernel(fields: Fields) -> Ints:
+def _read_kernel(fields: TextFields) -> Ints:
     if not fields.has("rhs") or isinstance(shape := fields.take("rhs"), Symbol):
         raise InvalidLayerError(
             "the kernel's size is that of an array: write its shape in its place, such as "
@@ -153,7 +153,7 @@ def _read_kernel(fields: Fields) -> Ints:
 
 
 def _read_padding(
-    fields: Fields, rank: int, modes: tuple[str, ...] = tuple(_MODES), default: Any = ...
+    fields: TextFields, rank: int, modes: tuple[str, ...] = tuple(_MODES), default: Any = ...
 ) -> str | Pairs:
     value = fields.take("padding", default)
     if isinstance(value, str):
@@ -271,7 +271,7 @@ def _transposed(axis: Axis) -> Placement:
     return Placement(max(0, axis.natural - low - high + (axis.output_padding or 0)), low)
 
 
-def meaning(words: Words) -> Words:
+def meaning(words: Words, _: Ints | None) -> Words:
     """Numbers for the modes of a transposed layer."""
     if words.kind != TRANSPOSED or not isinstance(words.padding, str):
         return words

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from attrs import evolve
 from convserve.errors import InvalidLayerError
+from convserve.layers.fields import Ints
 from convserve.tensors import Shape
 
 from convserve_server.planning.dialects.dialect import (
@@ -21,7 +22,7 @@ from convserve_server.planning.dialects.dialect import (
     slide,
     truncated,
 )
-from convserve_server.planning.dialects.text import Fields, parse_call, shown, unless, written
+from convserve_server.planning.dialects.text import TextFields, parse_call, shown, unless, written
 from convserve_server.planning.dialects.words import (
     CONVS,
     NO_PADDING,
@@ -78,14 +79,14 @@ def read(text: str) -> Words:
             f"{call.name!r} is none of {known} or Conv2DTranspose, of 1D to 3D", field="text"
         )
     kind, rank, positions = found
-    fields = Fields.of(call, positions)
+    fields = TextFields.of(call, positions)
     fields.ignore(*_HARMLESS)
     words = _read_pool(kind, rank, fields) if kind in POOLS else _read_conv(kind, rank, fields)
     fields.finish()
     return words
 
 
-def _read_conv(kind: str, rank: int, fields: Fields) -> Words:
+def _read_conv(kind: str, rank: int, fields: TextFields) -> Words:
     modes = ("valid", "same", "causal") if rank == 1 and kind != TRANSPOSED else ("valid", "same")
     is_wide = kind in ("depthwise_conv", "separable_conv")
     return Words(
@@ -103,7 +104,7 @@ def _read_conv(kind: str, rank: int, fields: Fields) -> Words:
     )
 
 
-def _read_pool(kind: str, rank: int, fields: Fields) -> Words:
+def _read_pool(kind: str, rank: int, fields: TextFields) -> Words:
     pool_size = fields.ints("pool_size", (2,))
     return Words(
         kind=kind,
@@ -115,7 +116,7 @@ def _read_pool(kind: str, rank: int, fields: Fields) -> Words:
     )
 
 
-def meaning(words: Words) -> Words:
+def meaning(words: Words, _: Ints | None) -> Words:
     """Numbers for a transposed layer; a convolution's modes are ours."""
     if words.kind != TRANSPOSED:
         return words

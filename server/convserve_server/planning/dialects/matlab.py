@@ -24,8 +24,8 @@ from convserve_server.planning.dialects.dialect import (
     slide,
 )
 from convserve_server.planning.dialects.text import (
-    Fields,
     Symbol,
+    TextFields,
     check_length,
     choice_of,
     ints_of,
@@ -79,7 +79,7 @@ def read(text: str) -> Words:
     if len(pairs) % 2:
         raise InvalidLayerError("a name has no value after it", field=str(pairs[-1])[:60])
     call = evolve(call, arguments=own, keywords=named | call.keywords)
-    fields = Fields.of(call, positions)
+    fields = TextFields.of(call, positions)
     fields.ignore(*_HARMLESS)
     words = _read_pool(kind, rank, fields) if kind in POOLS else _read_conv(kind, rank, fields)
     fields.finish()
@@ -93,7 +93,7 @@ def _pythonic(text: str) -> str:
     )
 
 
-def _read_conv(kind: str, rank: int, fields: Fields) -> Words:
+def _read_conv(kind: str, rank: int, fields: TextFields) -> Words:
     words = Words(
         kind=kind,
         rank=rank,
@@ -112,7 +112,7 @@ def _read_conv(kind: str, rank: int, fields: Fields) -> Words:
     return evolve(words, out_channels=each * count, groups=count)
 
 
-def _read_pool(kind: str, rank: int, fields: Fields) -> Words:
+def _read_pool(kind: str, rank: int, fields: TextFields) -> Words:
     return Words(
         kind=kind,
         rank=rank,
@@ -122,7 +122,7 @@ def _read_pool(kind: str, rank: int, fields: Fields) -> Words:
     )
 
 
-def _read_padding(name: str, rank: int, fields: Fields) -> str | Pairs:
+def _read_padding(name: str, rank: int, fields: TextFields) -> str | Pairs:
     value: Any = fields.take(name, 0)
     if isinstance(value, str | Symbol):
         modes = ("same", "causal") if rank == 1 and name == "Padding" else ("same",)

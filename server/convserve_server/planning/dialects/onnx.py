@@ -11,8 +11,16 @@ from convserve.layers.fields import Ints
 
 from convserve_server.planning.dialects.dialect import Dialect, InexpressibleError
 from convserve_server.planning.dialects.onnx_runtimes import RUNTIMES
-from convserve_server.planning.dialects.text import Fields, begin_end, parse_call, written
-from convserve_server.planning.dialects.words import CONVS, NO_PADDING, POOLS, TRANSPOSED, Words
+from convserve_server.planning.dialects.text import TextFields, begin_end, parse_call, written
+from convserve_server.planning.dialects.words import (
+    CONVS,
+    NO_PADDING,
+    POOLS,
+    SAME,
+    TRANSPOSED,
+    Words,
+)
+from convserve_server.planning.importers.onnx.operators.convolution import cut_transposed
 
 _OPERATORS = {
     "Conv": "conv",
@@ -34,14 +42,14 @@ def read(text: str) -> Words:
     kind = _OPERATORS.get(call.name)
     if kind is None:
         raise InvalidLayerError(f"{call.name!r} is none of {', '.join(_OPERATORS)}")
-    fields = Fields(call.name, call.keywords)
+    fields = TextFields(call.name, call.keywords)
     weight = fields.ints("W", (0,), 0)
     words = _read_node(kind, fields, weight)
     fields.finish()
     return words
 
 
-def _read_node(kind: str, fields: Fields, weight: Ints) -> Words:
+def _read_node(kind: str, fields: TextFields, weight: Ints) -> Words:
     default = weight[2:] if len(weight) > 2 else None
     kernel_size = fields.ints("kernel_shape", default)
     auto_pad = fields.choice("auto_pad", "NOTSET", _MODES)
@@ -126,12 +134,25 @@ def _list(values: Ints, default: int | None = None) -> str | None:
     return None if set(values) == {default} else str([*values])
 
 
-def meaning(words: Words) -> Words:
-    """A wanted output size as the text of the standard has it, in numbers."""
-    if words.output_size is None or isinstance(words.padding, str) or words.both:
+def meaning(words: Words, lengths: Ints | None) -> Words:
+    """Numbers for a transposed layer whose size is told, by the formula of the standard."""
+    if words.kind != TRANSPOSED or words.both:
         return words
-    # with explicit numbers they are ignored, and derived from the size that is wanted
-    return evolve(words, padding=NO_PADDING)
+    spread = words.spread(words.rank)
+    sizes: tuple[tuple[int, int], ...] = ()
+    if spread.output_size is not None and lengths is not None:
+        sizes = tuple(zip(lengths, spread.output_size, strict=True))
+    elif words.padding not in SAME or not words.output_padding:
+        return words  # our modes are the standard's
+    padding, extra = cut_transposed(
+        spread.kernel_size,
+        spread.stride,
+        spread.dilation,
+        spread.output_padding or (0,) * words.rank,
+        sizes,
+        more_low=words.padding != "same_upper",
+    )
+    return evolve(spread, padding=padding, output_padding=extra, output_size=None)
 
 
 ONNX = Dialect(
@@ -141,6 +162,7 @@ ONNX = Dialect(
     read=read,
     write=write,
     runtimes=RUNTIMES,
+    meaning=meaning,
     weights={
         **dict.fromkeys(CONVS, "(K, C/group, *kernel), as here"),
         TRANSPOSED: "(C, K/group, *kernel), as here",

@@ -203,7 +203,7 @@ def _ort_transposed(axis: Axis) -> Placement:
     if axis.output_size is not None:
         if axis.output_size >= axis.natural + axis.stride:
             raise RefusedError(f"output_shape {axis.output_size} is too large for the input")
-        return _cut_to(axis, axis.output_size)
+        return _cut_to(axis, axis.output_size, extra)
     placement = _cut_or_same(axis, extra)
     if placement.size is not None and placement.size < 1:
         raise RefusedError("Computed output dimension is <= 0")
@@ -220,9 +220,10 @@ def _cut_or_same(axis: Axis, extra: int) -> Placement:
     return Placement(size, split(full - size, more_low=_is_lower(axis))[0])
 
 
-def _cut_to(axis: Axis, size: int) -> Placement:
+def _cut_to(axis: Axis, size: int, extra: int) -> Placement:
     """A wanted size: without a mode the larger half is cut from the start (defs.cc)."""
-    return cut(axis, size, more_low=axis.padding not in ("same", "same_upper"))
+    total = max(0, axis.natural + extra - size)
+    return Placement(size, split(total, more_low=axis.padding not in ("same", "same_upper"))[0])
 
 
 # OpenVINO.

@@ -20,7 +20,7 @@ from convserve_server.planning.dialects.dialect import (
     slide_up,
 )
 from convserve_server.planning.dialects.text import (
-    Fields,
+    TextFields,
     choice_of,
     ints_of,
     parse_call,
@@ -64,14 +64,14 @@ def read(text: str) -> Words:
         known = ", ".join(f"{each}1d to {each}3d" for each in _KINDS)
         raise InvalidLayerError(f"{call.name!r} is none of {known}")
     kind, rank = found
-    fields = Fields.of(call, _POSITIONS[kind])
+    fields = TextFields.of(call, _POSITIONS[kind])
     fields.ignore("device", "dtype")
     words = _read_pool(kind, rank, fields) if kind in POOLS else _read_conv(kind, rank, fields)
     fields.finish()
     return words
 
 
-def _read_conv(kind: str, rank: int, fields: Fields) -> Words:
+def _read_conv(kind: str, rank: int, fields: TextFields) -> Words:
     return Words(
         kind=kind,
         rank=rank,
@@ -88,7 +88,7 @@ def _read_conv(kind: str, rank: int, fields: Fields) -> Words:
     )
 
 
-def _read_pool(kind: str, rank: int, fields: Fields) -> Words:
+def _read_pool(kind: str, rank: int, fields: TextFields) -> Words:
     kernel_size = fields.ints("kernel_size")
     fields.fixed("return_indices", False)
     fields.fixed("divisor_override", None)
@@ -104,7 +104,7 @@ def _read_pool(kind: str, rank: int, fields: Fields) -> Words:
     )
 
 
-def _read_padding(kind: str, fields: Fields) -> str | tuple[tuple[int, int], ...]:
+def _read_padding(kind: str, fields: TextFields) -> str | tuple[tuple[int, int], ...]:
     value = fields.take("padding", 0)
     if isinstance(value, str) and kind == "conv":
         return choice_of("the layer", "padding", value, ("valid", "same"))

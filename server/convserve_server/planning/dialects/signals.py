@@ -24,7 +24,7 @@ from convserve_server.planning.dialects.dialect import (
     RefusedError,
     Runtime,
 )
-from convserve_server.planning.dialects.text import Fields, Symbol, ints_of, parse_call, written
+from convserve_server.planning.dialects.text import Symbol, TextFields, ints_of, parse_call, written
 from convserve_server.planning.dialects.words import NO_PADDING, SAME, Axis, Words
 
 # name -> (names of its arguments, mode by default, whether it flips the kernel)
@@ -54,7 +54,7 @@ def read(text: str) -> Words:
     positions, mode, flips = _FUNCTIONS[call.short_name]
     if call.name in ("np.correlate", "numpy.correlate", "jnp.correlate"):
         mode = "valid"
-    fields = Fields.of(call, positions)
+    fields = TextFields.of(call, positions)
     fields.ignore("in1", "a", "method", "precision")
     kernel = _kernel(fields)
     padding = fields.choice("mode", mode, MODES)
@@ -73,7 +73,7 @@ def read(text: str) -> Words:
     )
 
 
-def _kernel(fields: Fields) -> Ints:
+def _kernel(fields: TextFields) -> Ints:
     """The shape of the second operand: of a tuple as it is, of a list as that of its values."""
     value = fields.take("in2", None) if fields.has("in2") else fields.take("v", None)
     if isinstance(value, list) and value:
@@ -94,7 +94,7 @@ def _shape_of(values: Any) -> Ints:
     return tuple(shape)
 
 
-def meaning(words: Words) -> Words:
+def meaning(words: Words, _: Ints | None) -> Words:
     """SciPy's "same" has the larger half at the start."""
     return evolve(words, padding="same_lower") if words.padding == "same" else words
 

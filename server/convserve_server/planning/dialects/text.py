@@ -108,7 +108,7 @@ def _value(node: ast.expr) -> Any:
     raise ValueError(f"{ast.unparse(node)[:40]!r} is no number, text or name")
 
 
-class Fields:
+class TextFields:
     """Named values, taken one by one; `finish` refuses what nobody took."""
 
     def __init__(self, what: str, values: dict[str, Any]) -> None:
@@ -116,7 +116,7 @@ class Fields:
         self._left = dict(values)
 
     @classmethod
-    def of(cls, call: Call, positional: Sequence[str], skipped: int = 0) -> Fields:
+    def of(cls, call: Call, positional: Sequence[str], skipped: int = 0) -> TextFields:
         """Those of a call whose arguments have these names in order, after `skipped` arrays."""
         given = call.arguments[skipped:]
         if len(given) > len(positional):

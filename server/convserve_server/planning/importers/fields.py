@@ -16,7 +16,7 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = MAX_SHOWN
 
 
-class Fields:
+class FileFields:
     """The values of one layer's fields, `where` being how people find the layer in the file.
 
     Every getter marks its field as read and raises InvalidNetworkError, with layer, field and

@@ -8,7 +8,7 @@ from attrs import frozen
 from convserve.errors import InvalidNetworkError, UnsupportedError
 
 from convserve_server.planning.importers.caffe.text import Message
-from convserve_server.planning.importers.fields import MAX_SHOWN, Fields, shown
+from convserve_server.planning.importers.fields import MAX_SHOWN, FileFields, shown
 
 # V1LayerParameter.LayerType of the older form, where it is not the newer name in capitals.
 _OLD_TYPES: Final = {
@@ -52,12 +52,12 @@ class CaffeLayer:
         """How people find it in the file."""
         return f"{self.type[:MAX_SHOWN]} {shown(self.name)} (line {self.message.line})"
 
-    def parameters(self, name: str) -> Fields:
+    def parameters(self, name: str) -> FileFields:
         """The fields of its `..._param`; none where it is left out."""
         found = self.message.messages(name)
         if len(found) > 1:
             raise InvalidNetworkError(f"{self.where} has {name} twice", field=name)
-        return Fields(f"{self.where}, {name}", found[0].values() if found else {})
+        return FileFields(f"{self.where}, {name}", found[0].values() if found else {})
 
 
 def layers_at_test(network: Message) -> list[CaffeLayer]:
@@ -90,7 +90,7 @@ def _belongs(message: Message) -> bool:
 
 
 def _is_met(rule: Message) -> bool:
-    fields = Fields(f"line {rule.line}, include or exclude", rule.values())
+    fields = FileFields(f"line {rule.line}, include or exclude", rule.values())
     phase = fields.word("phase", ("TRAIN", "TEST"), "TEST")
     lowest = fields.get("min_level")
     highest = fields.get("max_level")

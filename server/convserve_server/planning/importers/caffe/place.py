@@ -10,7 +10,7 @@ from convserve.tensors import Shape
 
 from convserve_server.planning.importers.caffe.layers import CaffeLayer
 from convserve_server.planning.importers.draft import Draft
-from convserve_server.planning.importers.fields import Fields
+from convserve_server.planning.importers.fields import FileFields
 
 
 @frozen
@@ -41,13 +41,13 @@ class Place:
         name = f"{self.layer.name}/{part}" if part else self.layer.name
         return self.draft.add(name, layer, *sources)
 
-    def fields(self, name: str) -> Fields:
+    def fields(self, name: str) -> FileFields:
         """The layer's parameters. The choice of an implementation changes no result."""
         fields = self.layer.parameters(name)
         fields.ignore("engine")
         return fields
 
-    def axis(self, fields: Fields, name: str = "axis", default: int = 1) -> int:
+    def axis(self, fields: FileFields, name: str = "axis", default: int = 1) -> int:
         """An axis after the batch, from 1; Caffe counts the batch as 0 and may count backwards."""
         value = fields.get(name)
         axis = default if value is None else value
@@ -64,7 +64,7 @@ class Place:
 
 
 def window(
-    fields: Fields,
+    fields: FileFields,
     name: str,
     default: int | None,
     low: int,

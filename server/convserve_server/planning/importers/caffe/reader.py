@@ -13,7 +13,7 @@ from convserve_server.planning.importers.caffe.layers import CaffeLayer, layers_
 from convserve_server.planning.importers.caffe.place import Place
 from convserve_server.planning.importers.caffe.text import Message, read_text
 from convserve_server.planning.importers.draft import Draft
-from convserve_server.planning.importers.fields import MAX_SHOWN, Fields, shown
+from convserve_server.planning.importers.fields import MAX_SHOWN, FileFields, shown
 from convserve_server.planning.importers.imported import Imported
 
 _MAX_RANK = 5
@@ -217,7 +217,7 @@ def _shape(dims: list[Any], where: str) -> Shape:
         raise InvalidNetworkError(
             f"{where}: {len(dims)} sizes are not 2 to {_MAX_RANK}, the batch first", field="dim"
         )
-    return Fields(where, {"dim": dims}).integers("dim", low=1)
+    return FileFields(where, {"dim": dims}).integers("dim", low=1)
 
 
 def _is_message(item: object) -> bool:

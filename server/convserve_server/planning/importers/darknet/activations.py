@@ -19,7 +19,7 @@ from convserve.layers import (
 )
 
 from convserve_server.planning.importers.draft import Draft
-from convserve_server.planning.importers.fields import Fields
+from convserve_server.planning.importers.fields import FileFields
 
 ACTIVATIONS: dict[str, Callable[[], tuple[Layer, ...]]] = {
     "linear": tuple,
@@ -39,7 +39,7 @@ ACTIVATIONS: dict[str, Callable[[], tuple[Layer, ...]]] = {
 
 
 def add_activation(
-    draft: Draft, owner: str, fields: Fields, x: str, *, default: str = "linear", name: str = ""
+    draft: Draft, owner: str, fields: FileFields, x: str, *, default: str = "linear", name: str = ""
 ) -> str:
     """The section's activation after `x`, called `<owner>/<activation>`, or `name`."""
     kind = fields.word("activation", tuple(ACTIVATIONS), default)

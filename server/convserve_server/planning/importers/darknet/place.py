@@ -10,7 +10,7 @@ from convserve.layers import Flatten, Layer
 from convserve.tensors import Shape
 
 from convserve_server.planning.importers.draft import Draft
-from convserve_server.planning.importers.fields import Fields
+from convserve_server.planning.importers.fields import FileFields
 
 
 @frozen
@@ -19,7 +19,7 @@ class Place:
 
     draft: Draft
     name: str
-    fields: Fields
+    fields: FileFields
     input: str
     find: Callable[[int], str]
 

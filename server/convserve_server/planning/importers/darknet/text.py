@@ -8,7 +8,7 @@ from typing import Any, Final
 from attrs import frozen
 from convserve.errors import InvalidNetworkError, TooLargeError
 
-from convserve_server.planning.importers.fields import MAX_ITEMS, Fields, shown
+from convserve_server.planning.importers.fields import MAX_ITEMS, FileFields, shown
 
 MAX_LINES: Final = 1 << 18
 MAX_SECTIONS: Final = 4096
@@ -25,9 +25,9 @@ class Section:
     line: int
     values: dict[str, Any]
 
-    def fields(self) -> Fields:
+    def fields(self) -> FileFields:
         """The options, to be read one by one."""
-        return Fields(f"[{self.name[:80]}] of line {self.line}", self.values)
+        return FileFields(f"[{self.name[:80]}] of line {self.line}", self.values)
 
 
 def read_sections(text: bytes) -> list[Section]:

@@ -6,7 +6,7 @@ from convserve.layers import AvgPool, BatchNorm, Conv, ConvTranspose, Dense, Lay
 
 from convserve_server.planning.importers.darknet.activations import add_activation
 from convserve_server.planning.importers.darknet.place import Place
-from convserve_server.planning.importers.fields import Fields
+from convserve_server.planning.importers.fields import FileFields
 
 EPS = 1e-5  # batchnorm_layer.c
 LOWEST = -3.4028234663852886e38  # -FLT_MAX: what a maximum starts from
@@ -101,6 +101,6 @@ def _finished(place: Place, layer: Layer, x: str, batch_normalize: bool) -> str:
     return add_activation(place.draft, place.name, place.fields, y, default="logistic")
 
 
-def _sides(fields: Fields, size: int) -> tuple[int, int]:
+def _sides(fields: FileFields, size: int) -> tuple[int, int]:
     total = fields.integer("padding", size - 1)
     return total // 2, total - total // 2

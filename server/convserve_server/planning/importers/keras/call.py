@@ -10,7 +10,7 @@ from convserve.layers import Layer
 from convserve.layers.fields import MAX_SPATIAL_RANK, Ints
 
 from convserve_server.planning.importers.draft import Draft
-from convserve_server.planning.importers.fields import Fields, shown
+from convserve_server.planning.importers.fields import FileFields, shown
 from convserve_server.planning.importers.keras.values import Value, arrange, layout_order
 
 # What no result of an inference depends on.
@@ -31,7 +31,7 @@ class Call:
 
     draft: Draft
     name: str
-    fields: Fields
+    fields: FileFields
     inputs: tuple[Value, ...]
     numbers: dict[int, float]
     lead: int

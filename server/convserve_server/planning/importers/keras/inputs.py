@@ -8,11 +8,11 @@ from typing import Any
 from convserve.layers.fields import MAX_SPATIAL_RANK
 from convserve.tensors import DTYPES
 
-from convserve_server.planning.importers.fields import Fields
+from convserve_server.planning.importers.fields import FileFields
 from convserve_server.planning.importers.keras.document import Entry
 
 
-def input_sizes(fields: Fields) -> list[Any]:
+def input_sizes(fields: FileFields) -> list[Any]:
     """The sizes, the batch first; None for one that is open."""
     key = "batch_shape" if "batch_shape" in fields else "batch_input_shape"
     sizes = fields.get(key)
@@ -29,7 +29,7 @@ def input_sizes(fields: Fields) -> list[Any]:
     return list(sizes)
 
 
-def input_dtype(fields: Fields) -> str:
+def input_dtype(fields: FileFields) -> str:
     """The type of the values."""
     value = fields.get("dtype")
     dtype = value if isinstance(value, str) else "float32"

@@ -11,7 +11,7 @@ from convserve.layers.fields import MAX_SPATIAL_RANK
 from convserve.tensors import SYMBOLIC_BATCH, TensorSpec
 
 from convserve_server.planning.importers.draft import Draft
-from convserve_server.planning.importers.fields import MAX_SHOWN, Fields, shown
+from convserve_server.planning.importers.fields import MAX_SHOWN, FileFields, shown
 from convserve_server.planning.importers.imported import UNKNOWN_SIZE, Imported
 from convserve_server.planning.importers.keras.call import Call
 from convserve_server.planning.importers.keras.document import (
@@ -128,7 +128,7 @@ class _Reader:
         return _translate_layer(_unwrapped(entry), name, self.draft, tensors, numbers, self._old)
 
     def _add_input(self, entry: Entry) -> Value:
-        fields = Fields(f"InputLayer {shown(entry.name)}", entry.config)
+        fields = FileFields(f"InputLayer {shown(entry.name)}", entry.config)
         sizes = input_sizes(fields)
         order = self.layout(len(sizes) - 1)
         if sizes[order[0]] is None:
@@ -185,7 +185,7 @@ def _translate_layer(
         raise InvalidNetworkError(
             f"{where} has {len(entry.config)} fields; the limit is {_MAX_FIELDS}", field="config"
         )
-    call = Call(draft, name, Fields(where, entry.config), tensors, numbers, unwrapped.lead, old)
+    call = Call(draft, name, FileFields(where, entry.config), tensors, numbers, unwrapped.lead, old)
     call.check_common()
     value = translate(call)
     call.fields.finish()

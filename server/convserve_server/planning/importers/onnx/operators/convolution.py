@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from convserve.errors import InvalidArgumentError
 from convserve.layers import Conv, ConvTranspose, DeformConv, Fold
+from convserve.layers.fields import Ints, Pairs
 from convserve.tensors import Shape
 
 from convserve_server.planning.importers.onnx.building import OpenShape, Value
 from convserve_server.planning.importers.onnx.call import Call, check_open
 from convserve_server.planning.importers.onnx.constants import Constant
-from convserve_server.planning.importers.onnx.operators.windows import padding, per_axis, window
+from convserve_server.planning.importers.onnx.operators.windows import (
+    SAME,
+    padding,
+    per_axis,
+    window,
+)
+from convserve_server.planning.windows import split
 
 
 def kernel_of(call: Call, weight: Constant, x: Value) -> Shape:
@@ -59,34 +67,44 @@ def conv_transpose(call: Call) -> None:
 
 
 def _transposed_window(call: Call, kernel: Shape, x: Value) -> dict[str, Any]:
-    """The formulas of ONNX's text, which runtimes follow in part: a size that is asked for wins.
-
-    total = stride * (L - 1) + output_padding + e - output, for SAME with output = L * stride;
-    an odd total puts more at the end for SAME_UPPER, and at the beginning for everything else.
-    """
     rank = len(kernel)
     strides, dilations = per_axis(call, "strides", rank), per_axis(call, "dilations", rank)
-    given = padding(call, rank)
-    extra = list(call.integers("output_padding") or (0,) * rank)
+    pads, extra = padding(call, rank), call.integers("output_padding") or (0,) * rank
     output = call.integers("output_shape")
     if len(extra) != rank or (output and len(output) != rank):
         raise InvalidArgumentError(f"its output_padding or output_shape is not for {rank} axes")
-    if isinstance(given, str) or output:
-        spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True)]
-        excess = [e + op - s for e, op, s in zip(spans, extra, strides, strict=True)]
-        if given == "valid" and not output:
-            excess = [0] * rank
-        if output:
-            grown = zip(x.sizes[1:], strides, output, strict=True)
-            excess = [a + n * s - o for a, (n, s, o) in zip(excess, grown, strict=True)]
-        extra = [op + max(0, -cut) for op, cut in zip(extra, excess, strict=True)]
-        given = tuple(_split(max(0, cut), given == "same_upper") for cut in excess)
-    return {"stride": strides, "padding": given, "output_padding": extra, "dilation": dilations}
+    if output or pads in SAME:
+        sizes = tuple(zip(x.sizes[1:], output, strict=True)) if output else ()
+        more_low = pads != "same_upper"
+        pads, extra = cut_transposed(kernel, strides, dilations, extra, sizes, more_low=more_low)
+    return {"stride": strides, "padding": pads, "output_padding": extra, "dilation": dilations}
 
 
-def _split(total: int, more_high: bool) -> tuple[int, int]:
-    less = total // 2
-    return (less, total - less) if more_high else (total - less, less)
+def cut_transposed(
+    kernel: Ints,
+    strides: Ints,
+    dilations: Ints,
+    extra: Ints,
+    sizes: Collection[tuple[int, int]],
+    *,
+    more_low: bool,
+) -> tuple[Pairs, Ints]:
+    """The padding and output padding of a ConvTranspose whose result's size is told.
+
+    `sizes` are (L, output) per axis; without them auto_pad SAME has output = L * stride. `extra` is
+    output_padding. The formula of ONNX's text, which wins over pads: what is cut is
+    total = stride * (L - 1) + output_padding + e - output, an odd one more at the end for
+    SAME_UPPER and more at the beginning for everything else. What lacks is added at the end.
+    """
+    numbers = zip(kernel, strides, dilations, extra, strict=True)
+    totals = [d * (k - 1) + 1 + op - s for k, s, d, op in numbers]
+    if sizes:
+        told = zip(totals, strides, sizes, strict=True)
+        totals = [total + n * s - output for total, s, (n, output) in told]
+    return (
+        tuple(split(max(0, total), more_low=more_low) for total in totals),
+        tuple(op + max(0, -total) for op, total in zip(extra, totals, strict=True)),
+    )
 
 
 def deform_conv(call: Call) -> None:

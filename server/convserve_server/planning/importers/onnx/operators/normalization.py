@@ -65,18 +65,16 @@ def layer_norm(call: Call) -> None:
 
 
 def lrn(call: Call) -> None:
-    """Across channels. An even size lies one channel later in ONNX than in our layer."""
+    """Across channels. The text of the standard has more of an even size behind each channel."""
     size = call.integer("size", 0)
-    if size % 2 == 0:
-        if size < 1:
-            raise InvalidArgumentError(f"its size is {size}; it must be at least 1")
-        call.refuse(
-            f"its size {size} is even: ONNX's sum then runs over channels c - {size // 2 - 1} to "
-            f"c + {size // 2}, and only that from c - {size // 2} on is done, which other "
-            "frameworks mean; take an odd size"
-        )
+    if size < 1:
+        raise InvalidArgumentError(f"its size is {size}; it must be at least 1")
     layer = LocalResponseNorm(
-        size, call.number("alpha", 1e-4), call.number("beta", 0.75), call.number("bias", 1.0)
+        size,
+        call.number("alpha", 1e-4),
+        call.number("beta", 0.75),
+        call.number("bias", 1.0),
+        before=(size - 1) // 2,
     )
     call.put(call.add(layer, call.value(0)))
 

@@ -9,6 +9,7 @@ from convserve.layers.fields import Pairs
 
 from convserve_server.planning.importers.onnx.call import Call
 
+SAME = ("same_upper", "same_lower")
 _MODES = {"SAME_UPPER": "same_upper", "SAME_LOWER": "same_lower", "VALID": "valid"}
 
 
@@ -44,7 +45,7 @@ def window(call: Call, kernel_size: tuple[int, ...]) -> dict[str, Any]:
     rank = len(kernel_size)
     stride, pads = per_axis(call, "strides", rank), padding(call, rank)
     gaps = (step - size for step, size in zip(stride, kernel_size, strict=True))
-    if pads in ("same_upper", "same_lower") and max(gaps, default=0) > 1:
+    if pads in SAME and max(gaps, default=0) > 1:
         call.building.note(
             "windows of auto_pad SAME that leave gaps begin at the first element, as TensorFlow's; "
             "ONNX Runtime shifts them for some input sizes"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from convserve_server.engines.reference.engine import ReferenceEngine
 from onnx import TensorProto
+from onnx.reference import ReferenceEvaluator
 
 from tests.onnx_models import make_model, node, results_of, runtime_results
 
@@ -168,6 +169,17 @@ def test_it_computes_what_onnx_runtime_does(nodes, shape, opset, constants):
     (expected,) = runtime_results(model, inputs)
     assert result.shape == expected.shape
     np.testing.assert_allclose(result, expected, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 6, 9])
+def test_an_even_size_is_that_of_the_standard(size):
+    """ONNX Runtime takes odd ones only; onnx's own evaluator has a channel for each sample."""
+    shape = (5, 5, 3, 2)
+    model = make_model(node("LRN", "x", size=size, alpha=1.0), inputs={"x": shape})
+    x = {"x": values(*shape)}
+    (expected,) = ReferenceEvaluator(model).run(None, x)
+    (result,) = results_of(model, ReferenceEngine(), x)
+    np.testing.assert_allclose(result, expected, rtol=2e-4)
 
 
 @pytest.mark.parametrize(

@@ -284,10 +284,7 @@ def test_an_unknown_operator_is_named_with_its_node():
         (node("Conv", "x w", group=3), "groups"),
         (node("Conv", "x w", group="3"), "attribute group is not of the type"),
         (node("BatchNormalization", "x c c c c", training_mode=1), "evaluation mode"),
-        (
-            node("LRN", "x", size=4),
-            "size 4 is even: ONNX's sum then runs over channels c - 1 to c + 2",
-        ),
+        (node("LRN", "x", size=0), "its size is 0"),
         (node("Gather", "x pair", axis=1), "int64 (2,); only one constant index"),
         (node("Gather", "x five", axis=1), "index 5 is not one of 4 along axis 1"),
         (node("Gather", "x zero", axis=0), "the batch"),
