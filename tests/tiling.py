@@ -35,6 +35,7 @@ def run_pieces(
     writes = {name: np.zeros(output.shape, np.int64) for name, output in outputs.items()}
     for piece in pieces:
         parts = {name: part(tensors[name], slices) for name, slices in piece.inputs.items()}
+        parts |= {name: part(tensors[name], slices) for name, slices in piece.weights.items()}
         results = run_whole(engine, piece.program, {**tensors, **parts})
         for name, slices in piece.outputs.items():
             part(outputs[name], slices)[...] = part(results[name], piece.kept[name])

@@ -9,7 +9,7 @@ have a form of their own in Python; `_CONVERTERS` below is the list of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from functools import cache, lru_cache, partial
 from operator import attrgetter
@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import attrs
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from convserve import explanations, plans, runs, servers, tilings
 from convserve.errors import InvalidArgumentError, InvalidLayerError, error_at
@@ -51,6 +52,7 @@ _CLASSES: dict[str, type[Any]] = {
     "MemoryMoment": plans.MemoryMoment,
     "Fit": plans.Fit,
     "Limits": servers.Limits,
+    "Library": servers.Library,
     "Model": servers.ModelInfo,
     "RunOptions": runs.RunOptions,
     "TilePlan": tilings.TilePlan,
@@ -75,9 +77,13 @@ def to_fields(value: Any, descriptor: Any) -> dict[str, Any]:
 
     Parts of messages are such dicts too: one call then makes the whole message.
     """
-    fields = {}
     read, writers = _writers(descriptor, type(value))  # type: ignore[arg-type]
-    for (name, is_empty_sent, write), item in zip(writers, read(value), strict=True):
+    return _write_fields(writers, read(value))
+
+
+def _write_fields(writers: Iterable[Writer], items: Iterable[Any]) -> dict[str, Any]:
+    fields = {}
+    for (name, is_empty_sent, write), item in zip(writers, items, strict=True):
         if item or (is_empty_sent and item is not None and item != ()):
             fields[name] = write(item) if write else item
     return fields
@@ -170,8 +176,26 @@ def operation_from_message(message: operation_pb2.Operation) -> Operation:
 
 def _layer_to_fields(layer: Layer) -> dict[str, Any]:
     kind = kind_of(layer)
-    own = to_fields(layer, _kind_descriptor(layer_pb2.Layer.DESCRIPTOR, kind))
+    own = _kind_writer(kind)(layer)
     return {"name": layer.name or "", "inputs": layer.inputs or (), kind: own}
+
+
+@cache  # one entry per kind
+def _kind_writer(kind: str) -> Write:
+    """What makes the part of a layer's message that is its kind's own.
+
+    Most layers of a network differ in name and inputs alone, so that these parts are kept.
+    """
+    descriptor = _kind_descriptor(layer_pb2.Layer.DESCRIPTOR, kind)
+    read, writers = _writers(descriptor, KINDS[kind])  # type: ignore[arg-type]
+    if any(field.has_presence and field.type == field.TYPE_DOUBLE for field in descriptor.fields):
+        return lambda layer: _write_fields(writers, read(layer))  # no key tells 0.0 from -0.0
+
+    @lru_cache(maxsize=256)
+    def write(items: tuple[Any, ...]) -> Message:
+        return GetMessageClass(descriptor)(**_write_fields(writers, items))
+
+    return lambda layer: write(read(layer))
 
 
 def _padding_to_fields(value: Padding) -> dict[str, Any]:

@@ -48,6 +48,14 @@ class Limits:
 
 
 @frozen(kw_only=True)
+class Library:
+    """A library that a server computes with."""
+
+    name: str
+    version: str
+
+
+@frozen(kw_only=True)
 class ServerInfo:
     """What a server is and allows."""
 
@@ -55,6 +63,7 @@ class ServerInfo:
     engines: tuple[str, ...]
     devices: tuple[Device, ...]
     limits: Limits
+    libraries: tuple[Library, ...] = ()
 
 
 @frozen(kw_only=True)

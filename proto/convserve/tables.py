@@ -63,6 +63,7 @@ def info_text(info: ServerInfo) -> str:
     pairs = [
         ("Version", info.version),
         ("Engines", ", ".join(info.engines)),
+        ("Libraries", ", ".join(f"{each.name} {each.version}" for each in info.libraries)),
         ("Tensor pool", _exact_bytes(limits.tensor_pool_bytes)),
         ("Worker memory", _exact_bytes(limits.worker_memory_bytes)),
         ("Largest inline call", _exact_bytes(limits.max_inline_bytes)),

@@ -242,16 +242,26 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("version", "engines", "devices", "limits")
+    __slots__ = ("version", "engines", "devices", "limits", "libraries")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ENGINES_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    LIBRARIES_FIELD_NUMBER: _ClassVar[int]
     version: str
     engines: _containers.RepeatedScalarFieldContainer[str]
     devices: _containers.RepeatedCompositeFieldContainer[_device_pb2.Device]
     limits: Limits
-    def __init__(self, version: _Optional[str] = ..., engines: _Optional[_Iterable[str]] = ..., devices: _Optional[_Iterable[_Union[_device_pb2.Device, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+    libraries: _containers.RepeatedCompositeFieldContainer[Library]
+    def __init__(self, version: _Optional[str] = ..., engines: _Optional[_Iterable[str]] = ..., devices: _Optional[_Iterable[_Union[_device_pb2.Device, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., libraries: _Optional[_Iterable[_Union[Library, _Mapping]]] = ...) -> None: ...
+
+class Library(_message.Message):
+    __slots__ = ("name", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_inline_bytes", "max_message_bytes", "chunk_bytes", "tensor_pool_bytes", "max_rank", "max_layers", "max_call_seconds", "worker_memory_bytes", "max_request_bytes", "max_tensors", "max_inputs", "max_lease_bytes")

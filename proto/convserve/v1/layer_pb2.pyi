@@ -417,16 +417,18 @@ class QuantizedConv(_message.Message):
     def __init__(self, out_channels: _Optional[int] = ..., kernel_size: _Optional[_Iterable[int]] = ..., stride: _Optional[_Iterable[int]] = ..., padding: _Optional[_Union[Padding, _Mapping]] = ..., dilation: _Optional[_Iterable[int]] = ..., groups: _Optional[int] = ..., bias: bool = ...) -> None: ...
 
 class LocalResponseNorm(_message.Message):
-    __slots__ = ("size", "alpha", "beta", "k")
+    __slots__ = ("size", "alpha", "beta", "k", "before")
     SIZE_FIELD_NUMBER: _ClassVar[int]
     ALPHA_FIELD_NUMBER: _ClassVar[int]
     BETA_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
     size: int
     alpha: float
     beta: float
     k: float
-    def __init__(self, size: _Optional[int] = ..., alpha: _Optional[float] = ..., beta: _Optional[float] = ..., k: _Optional[float] = ...) -> None: ...
+    before: int
+    def __init__(self, size: _Optional[int] = ..., alpha: _Optional[float] = ..., beta: _Optional[float] = ..., k: _Optional[float] = ..., before: _Optional[int] = ...) -> None: ...
 
 class LayerNorm(_message.Message):
     __slots__ = ("axes", "eps", "affine")

@@ -12,9 +12,11 @@ from convserve.layers import (
     AvgPool,
     Conv,
     ConvTranspose,
+    DepthwiseConv,
     Layer,
+    SeparableConv,
 )
-from convserve.layers.fields import MAX_SPATIAL_RANK, Padding, Pairs, field_names, settle
+from convserve.layers.fields import MAX_SPATIAL_RANK, Ints, Padding, Pairs, field_names, settle
 from convserve.layers.pool import WindowPool
 from convserve.tensors import Shape
 
@@ -23,7 +25,7 @@ from convserve_server.planning.windows import Window, same_total, split
 
 T = TypeVar("T")
 L = TypeVar("L", bound=Layer)
-Windowed: TypeAlias = Conv | ConvTranspose | WindowPool | AvgPool
+Windowed: TypeAlias = Conv | ConvTranspose | DepthwiseConv | SeparableConv | WindowPool | AvgPool
 
 _AXIS_NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
@@ -114,23 +116,25 @@ def padding_of(layer: Windowed, shape: Shape) -> Pairs:
     return resolve_padding(layer.padding, windows_of(layer, shape))
 
 
-@lru_cache(maxsize=1024)  # every rule of a layer asks for them, and so do layers that repeat
 def windows_of(layer: Windowed, shape: Shape) -> tuple[Window, ...]:
     """One window per spatial axis of a sample, of a layer with one value per axis.
 
     A padding that is still a mode counts as none.
     """
-    lengths = shape[1:]
     padding = ((0, 0),) if isinstance(layer.padding, str) else layer.padding
+    stride = layer.stride or layer.kernel_size
+    return _windows(shape[1:], layer.kernel_size, stride, layer.dilation, padding)
+
+
+@lru_cache(maxsize=1024)  # every rule of a layer asks for them, and most layers have the same
+def _windows(
+    lengths: Shape, kernel_size: Ints, stride: Ints, dilation: Ints, padding: Pairs
+) -> tuple[Window, ...]:
+    pairs = per_axis(padding, len(lengths), "padding")
     return tuple(
-        Window(length, kernel, stride, dilation, low, high)
-        for length, kernel, stride, dilation, (low, high) in zip(
-            lengths,
-            layer.kernel_size,
-            layer.stride or layer.kernel_size,
-            layer.dilation,
-            per_axis(padding, len(lengths), "padding"),
-            strict=True,
+        Window(length, kernel, step, gap, low, high)
+        for length, kernel, step, gap, (low, high) in zip(
+            lengths, kernel_size, stride, dilation, pairs, strict=True
         )
     )
 

@@ -60,7 +60,7 @@ def _conv_counts(node: Node, layer: Conv | DepthwiseConv, batch: int) -> Iterato
     if silent:
         yield _count("unsupported", 0, "padding given as a mode is not traced", "fvcore")
     if odd:
-        yield _half_padded(node, batch)
+        yield _half_padded(node, layer, batch)
     yield from _flops(macs, bias, wrong)
     yield from _backward(macs, _groups(node, layer))
     yield _functional()
@@ -128,9 +128,9 @@ def _touched(macs: int, share: tuple[int, int]) -> Count:
     return _count("mac_without_padding", macs // dense * real if dense else 0, meaning)
 
 
-def _half_padded(node: Node, batch: int) -> Count:
+def _half_padded(node: Node, layer: Conv | DepthwiseConv, batch: int) -> Count:
     """Calflops pads both sides by half of e - 1, rounded down."""
-    windows = windows_of(node.layer, node.shapes[0])
+    windows = windows_of(layer, node.shapes[0])
     sizes = [w.length + 2 * ((w.span - 1) // 2) - w.span + 1 for w in windows]
     outputs = math.prod(node.output.shape[1:])
     value = batch * node.mac_count // outputs * math.prod(sizes) if outputs else 0

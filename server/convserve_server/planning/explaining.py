@@ -93,7 +93,7 @@ def _sample(inputs: Sequence[TensorSpec]) -> Shape:
 
 def _read(subject: Layer | str, dialect: str, shape: Shape) -> Reading:
     if isinstance(subject, str):
-        return read_layer(subject, dialect, shape[0], len(shape) - 1)
+        return read_layer(subject, dialect, shape[0], shape[1:])
     if dialect not in ("", NATIVE):
         raise InvalidArgumentError(
             f"the layer is one of ours, in no dialect such as {dialect[:40]!r}", field="dialect"

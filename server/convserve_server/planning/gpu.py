@@ -5,14 +5,14 @@ The library is asked beforehand (`wanted`); its answers are passed in.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from attrs import evolve, frozen
+from attrs import frozen
 from convserve.networks import Network
 from convserve.plans import Kernel
 from convserve.tensors import SYMBOLIC_BATCH, TensorSpec
+from msgspec.structs import replace
 
 from convserve_server.planning.graph import steps_of, walk
 from convserve_server.planning.inputs import name_inputs, read_inputs
@@ -25,6 +25,7 @@ from convserve_server.planning.kernels import (
     Offer,
     Policy,
     choose,
+    explain_choice,
 )
 from convserve_server.planning.plain import PlainConv, plain_convs
 from convserve_server.planning.program import Advice, Advisor, OperationStep, Step
@@ -91,7 +92,7 @@ class GpuAdvisor(Advisor):
             return advice
         quantization = quantize(gemm, self.multiprocessor_count)
         remark = explain_quantization(gemm, quantization)
-        return evolve(advice, quantization=quantization, remarks=(remark,))
+        return replace(advice, quantization=quantization, remarks=(remark,))
 
     def _advise_convs(self, convs: Sequence[PlainConv]) -> Advice:
         reasons = tuple(dict.fromkeys(self._refusals(convs)))
@@ -160,24 +161,12 @@ class _Choices:
         """`cudnn eng67`: the engine without its knobs."""
         return f"cudnn {self.chosen.name.partition('_')[0]}" if self.chosen else ""
 
-    @property
-    def objections(self) -> str:
-        """Why those before the chosen one were rejected, each reason with its number."""
-        rank = self.chosen.rank if self.chosen else len(self.kernels)
-        counts = Counter(kernel.rejected_because for kernel in self.kernels[:rank])
-        return ", ".join(f"{count} as {reason}" for reason, count in counts.items())
-
 
 def _reason(choices: _Choices) -> str:
     """Why it is this kernel, or none."""
-    count, chosen = len(choices.kernels), choices.chosen
-    if chosen is None:
-        return f"{choices.direction}: none of the {count} kernels of {choices.library} may be used"
-    before = f"; before it rejected: {choices.objections}" if chosen.rank else ""
-    return (
-        f"{choices.direction}: {choices.library} ranks {chosen.name} {chosen.rank + 1} of {count} "
-        f"on {choices.device}, with {chosen.workspace_bytes} bytes of workspace{before}"
-    )
+    kernels = choices.kernels
+    why = explain_choice(kernels, len(kernels), choices.library, choices.device)
+    return f"{choices.direction}: {why}"
 
 
 def _limit_remark(conv: PlainConv) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+import msgspec
 from convserve.errors import InvalidNetworkError, error_at
 from convserve.layers import Layer, kind_of
 from convserve.layers.fields import settle
@@ -23,8 +23,7 @@ from convserve_server.planning.receptive_field import Reach
 from convserve_server.planning.weights import check_shape
 
 
-@frozen
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """One sample of a tensor within a network: its spec without the batch axis."""
 
     name: str
@@ -41,12 +40,11 @@ class Sample:
         return TensorSpec(self.name, self.dtype, (batch, *self.shape))
 
 
-@frozen
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """One layer in its place: `given` as the caller wrote it, `layer` resolved. Counts per sample.
 
-    `shapes` are those of `inputs`; `trained` holds those of `parameters` that count as parameters,
-    `parameter_count` their elements; `weight_bytes` are those of all, statistics included.
+    `shapes` are those of `inputs`; `parameter_count` has the elements of `trained` parameters;
+    `weight_bytes` are those of all, statistics included.
     """
 
     given: Layer
@@ -55,13 +53,17 @@ class Node:
     inputs: tuple[Sample, ...]
     shapes: tuple[Shape, ...]
     parameters: tuple[TensorSpec, ...]
-    trained: tuple[TensorSpec, ...]
     output: Sample
     mac_count: int
     work: Work
     reaches: tuple[Reach, ...]
     parameter_count: int
     weight_bytes: int
+
+    @property
+    def trained(self) -> tuple[TensorSpec, ...]:
+        """Those of `parameters` that count as parameters: all but statistics."""
+        return _trained(self.layer, self.rule, self.parameters)
 
     @property
     def flop_count(self) -> int:
@@ -88,8 +90,8 @@ def walk(
     nodes = []
     for index in network.order:
         layer = network.layers[index]
-        sources = tuple(known[name] for name in layer.inputs or ())
-        key = (likeness(layer), *((sample.shape, sample.dtype) for sample in sources))
+        sources = tuple(map(known.__getitem__, layer.inputs or ()))
+        key = (likeness(layer), *[(sample.shape, sample.dtype) for sample in sources])
         model = models.get(key) if weights is None else None
         if model is not None:
             node = _repeat(model, layer, sources)
@@ -109,7 +111,7 @@ def steps_of(nodes: Sequence[Node], batch: int) -> tuple[Step, ...]:
     return tuple(
         Step(
             layer=node.layer,
-            inputs=tuple(specs[sample.name] for sample in node.inputs),
+            inputs=tuple(map(specs.__getitem__, node.layer.inputs or ())),
             parameters=node.parameters,
             output=specs[node.output.name],
         )
@@ -132,7 +134,6 @@ def _repeat(model: Node, given: Layer, inputs: tuple[Sample, ...]) -> Node:
         inputs=inputs,
         shapes=model.shapes,
         parameters=parameters,
-        trained=_trained(given, model.rule, parameters),
         output=Sample(str(given.name), model.output.dtype, model.output.shape),
         mac_count=model.mac_count,
         work=model.work,
@@ -161,7 +162,6 @@ def _visit(
         check_takes(rule.takes, {spec.name: spec.dtype for spec in parameters})
         dtypes = [sample.dtype for sample in inputs] + [spec.dtype for spec in parameters]
         dtype = rule.output_dtype(layer, dtypes)
-    trained = _trained(layer, rule, parameters)
     return Node(
         given=given,
         layer=layer,
@@ -169,12 +169,11 @@ def _visit(
         inputs=inputs,
         shapes=shapes,
         parameters=parameters,
-        trained=trained,
         output=Sample(str(layer.name), dtype, rule.output_shape(layer, shapes)),
         mac_count=rule.mac_count(layer, shapes),
         work=rule.work(layer, shapes),
         reaches=rule.reach(layer, shapes),
-        parameter_count=sum(spec.element_count for spec in trained),
+        parameter_count=sum(spec.element_count for spec in _trained(layer, rule, parameters)),
         weight_bytes=sum(spec.byte_count for spec in parameters),
     )
 

@@ -6,6 +6,7 @@ The library itself is asked elsewhere (`KernelPlanner`): planning only reads its
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -136,6 +137,27 @@ def choose(offer: Offer, dtype: str, direction: str, policy: Policy) -> tuple[Ke
                 kernel = evolve(kernel, rejected_because=f"ranked below {chosen.name}")
         kernels.append(kernel)
     return tuple(kernels)
+
+
+def explain_choice(kernels: Sequence[Kernel], offered: int, library: str, device: str) -> str:
+    """Why it is the chosen one of these, or why it is none; `offered` is how many there are in all.
+
+    `kernels` are judged, and begin with the first that is offered.
+    """
+    chosen = next((kernel for kernel in kernels if kernel.chosen), None)
+    if chosen is None:
+        return f"none of the {offered} kernels of {library} may be used"
+    before = f"; before it rejected: {count_objections(kernels[: chosen.rank])}"
+    return (
+        f"{library} ranks {chosen.name} {chosen.rank + 1} of {offered} on {device}, with "
+        f"{chosen.workspace_bytes} bytes of workspace{before if chosen.rank else ''}"
+    )
+
+
+def count_objections(kernels: Sequence[Kernel]) -> str:
+    """Why these were rejected, each reason with its number."""
+    counts = Counter(kernel.rejected_because for kernel in kernels)
+    return ", ".join(f"{count} as {reason}" for reason, count in counts.items())
 
 
 def check_dtype(dtype: str, taken: Sequence[str]) -> None:

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from attrs import frozen
+import msgspec
 from convserve.plans import MemoryMoment
 
 from convserve_server.planning.graph import Node, Sample
 from convserve_server.planning.program import Advice, Advisor, OperationStep, Program, Work
 
 
-@frozen
-class Visit:
+class Visit(msgspec.Struct, frozen=True):
     """One step as the engine takes it: the tensors that it reads, and the one that it makes."""
 
     name: str
@@ -26,8 +25,7 @@ class Visit:
     makes: str
 
 
-@frozen
-class Moment:
+class Moment(msgspec.Struct, frozen=True):
     """The bytes in use during one step; `sample_bytes` and `gradient_sample_bytes` per sample."""
 
     layer: str
@@ -103,8 +101,12 @@ def sample_sizes(nodes: Sequence[Node], inputs: Mapping[str, Sample]) -> dict[st
 def working_bytes(work: Work, advisor: Advisor) -> int:
     """The most bytes that the work needs at once beside its inputs, weights and outputs.
 
-    They are intermediate results and the workspace that `advisor` tells of each step alone.
+    They are intermediate results and the workspace that `advisor` tells of each step alone, unless
+    it knows the whole.
     """
+    known = advisor.working_bytes(work)
+    if known is not None:
+        return known
     if isinstance(work, OperationStep):
         return advisor.advise(work).workspace_bytes
     visits = [
@@ -150,7 +152,7 @@ def _visits(nodes: Sequence[Node], advices: Sequence[Advice]) -> tuple[list[Visi
 
 def _visit(name: str, taken: Sequence[Node]) -> Visit:
     if len(taken) == 1:
-        return Visit(name, tuple(sample.name for sample in taken[0].inputs), name)
+        return Visit(name, taken[0].layer.inputs or (), name)
     inner = {node.output.name for node in taken}
     read = (sample.name for node in taken for sample in node.inputs)
     return Visit(name, tuple(n for n in read if n not in inner), taken[-1].output.name)

@@ -12,7 +12,7 @@ from convserve_server.planning.fit import Offer, check_fit, find_max_batch
 from convserve_server.planning.graph import Node, Sample, steps_of
 from convserve_server.planning.limits import check_counts
 from convserve_server.planning.memory import Moment, find_peak, inference_moments
-from convserve_server.planning.program import Advice, Advisor, Survey
+from convserve_server.planning.program import Advice, Advisor, Step, Survey
 from convserve_server.planning.timing import TRAINING_FACTOR, layer_costs, roofline
 from convserve_server.planning.training import training_moments
 
@@ -35,13 +35,18 @@ class Needs:
     advisor: Advisor
     optimizer: str
     batch: int
+    steps: Sequence[Step] = field(init=False)
     survey: Survey = field(init=False)
     moments: Sequence[Moment] = field(init=False)
     peak: Moment = field(init=False)
 
+    @steps.default
+    def _find_steps(self) -> Sequence[Step]:
+        return steps_of(self.nodes, self.batch)
+
     @survey.default
     def _find_survey(self) -> Survey:
-        return self._survey_at(self.batch)
+        return self._survey_of(self.steps)
 
     @moments.default
     def _find_moments(self) -> Sequence[Moment]:
@@ -59,7 +64,7 @@ class Needs:
 
     def moments_at(self, batch: int) -> Sequence[Moment]:
         """The moments of another batch."""
-        return self._moments_of(self._survey_at(batch).advices)
+        return self._moments_of(self._survey_of(steps_of(self.nodes, batch)).advices)
 
     def times(self, profile: DeviceProfile | None, precision: str) -> Mapping[str, TimeEstimate]:
         """How long each layer takes forward that is not taken along, where rates are known."""
@@ -68,10 +73,10 @@ class Needs:
         if roof is None:
             return {}
         costs = layer_costs(self.nodes, self.survey.advices, self.batch)
-        return {name: roof.layer(cost) for name, cost in costs.items()}
+        estimates = {cost: roof.layer(cost) for cost in set(costs.values())}  # many are equal
+        return {name: estimates[cost] for name, cost in costs.items()}
 
-    def _survey_at(self, batch: int) -> Survey:
-        steps = steps_of(self.nodes, batch)
+    def _survey_of(self, steps: Sequence[Step]) -> Survey:
         if self.optimizer:
             return Survey(tuple(map(self.advisor.advise, steps)))
         return self.advisor.survey(steps, self.outputs)

@@ -37,9 +37,10 @@ class _View:
     layout: str
     explain: bool
 
-    def output(self, node: Node) -> TensorSpec:
-        """A layer's result with its batch, in the caller's layout."""
-        spec = node.output.spec(self.batch)
+    def output(self, spec: TensorSpec) -> TensorSpec:
+        """A layer's result for `count` samples, with the batch and in the layout to show."""
+        if self.batch != self.count:
+            spec = TensorSpec(spec.name, spec.dtype, (self.batch, *spec.shape[1:]))
         return channels_last(spec) if self.layout == CHANNELS_LAST else spec
 
 
@@ -77,9 +78,12 @@ def plan_network(
     sights = look(nodes, given.samples)
     needs = Needs(nodes, given.samples, network.outputs, advisor, optimizer, count)
     times = needs.times(profile, precision)
+    outputs = [view.output(step.output) for step in needs.steps]
     layers = tuple(
-        _layer_plan(node, advice, sight, times.get(node.output.name), view)
-        for node, advice, sight in zip(nodes, needs.survey.advices, sights, strict=True)
+        _layer_plan(node, output, advice, sight, times.get(output.name), view)
+        for node, output, advice, sight in zip(
+            nodes, outputs, needs.survey.advices, sights, strict=True
+        )
     )
     remarks = (*(sight.note for sight in sights), *needs.notes)
     notes = tuple(dict.fromkeys(filter(None, remarks)))
@@ -123,13 +127,18 @@ def _check_batch(specs: Sequence[TensorSpec]) -> None:
 
 
 def _layer_plan(
-    node: Node, advice: Advice, sight: Sight, time: TimeEstimate | None, view: _View
+    node: Node,
+    output: TensorSpec,
+    advice: Advice,
+    sight: Sight,
+    time: TimeEstimate | None,
+    view: _View,
 ) -> LayerPlan:
     return LayerPlan(
-        name=node.output.name,
+        name=output.name,
         kind=kind_of(node.layer),
-        inputs=tuple(sample.name for sample in node.inputs),
-        output=view.output(node),
+        inputs=node.layer.inputs or (),
+        output=output,
         resolved=node.layer,
         parameters=node.parameters,
         parameter_count=node.parameter_count,

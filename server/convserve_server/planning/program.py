@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
+import msgspec
 from attrs import frozen
 from convserve.layers import Layer
 from convserve.operations import Operation
@@ -56,8 +57,7 @@ class OperationStep:
 Work: TypeAlias = Program | OperationStep
 
 
-@frozen
-class Advice:
+class Advice(msgspec.Struct, frozen=True):
     """Which engine and algorithm would run a step, what it needs meanwhile, and why.
 
     `caveat` says what is not exact about `workspace_bytes`; a plan notes it. `fused_into` names the
@@ -95,6 +95,13 @@ class Survey:
 
 class Advisor(Protocol):
     """What planning asks an engine about a step, without any array. Must not import CUDA."""
+
+    def working_bytes(self, work: Work) -> int | None:
+        """All that the work takes of the engine's own memory, where that is known exactly.
+
+        None: as much as the advices for its steps come to (`memory.working_bytes`).
+        """
+        return None
 
     def survey(self, steps: Sequence[Step], outputs: Sequence[str]) -> Survey:
         """How the engine would run the steps one after the other, as one program."""

@@ -13,14 +13,13 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TypeAlias
 
-from attrs import frozen
+import msgspec
 from convserve.plans import ReceptiveField
 
 Number: TypeAlias = int | Fraction  # exact; a whole number is an int, which is ten times as fast
 
 
-@frozen(cache_hash=True)
-class Reach:
+class Reach(msgspec.Struct, frozen=True):
     """How far one layer sees along one axis. stride = 0: every output sees the whole axis."""
 
     span: int = 1
@@ -29,8 +28,10 @@ class Reach:
     up: int = 1
 
 
-@frozen(cache_hash=True)
-class AxisField:
+ONE = Reach()  # an element for each, in the same place
+
+
+class AxisField(msgspec.Struct, frozen=True):
     """What output o sees along one axis: from start + o * jump on, `size` elements of the input.
 
     After upsampling by a layer whose elements are `lattice` input elements apart, beginning at
@@ -109,10 +110,10 @@ AxisFields: TypeAlias = tuple[AxisField, ...]
 
 def advance(field: AxisFields | None, reaches: Sequence[Reach]) -> AxisFields | None:
     """The field after a layer; no reaches mean a layer that looks at one element only."""
-    if field is None or not reaches:
+    if field is None or all(reach == ONE for reach in reaches):
         return field
-    pairs = tuple(zip(field, reaches, strict=True))
-    if len(set(pairs)) == 1:  # mostly all axes are alike
+    pairs = list(zip(field, reaches, strict=True))
+    if pairs.count(pairs[0]) == len(pairs):  # mostly all axes are alike
         axis, reach = pairs[0]
         return (axis.through(reach),) * len(pairs)
     return tuple(axis.through(reach) for axis, reach in pairs)

@@ -7,10 +7,12 @@ input and stays as long as one axis of the tensor runs along it, or every elemen
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
-from attrs import evolve, frozen
+import msgspec
 from convserve.layers import ConvTranspose
 from convserve.tensors import Shape
+from msgspec.structs import replace
 
 from convserve_server.planning.graph import Node
 from convserve_server.planning.receptive_field import AxisField, AxisFields, Reach, unite
@@ -19,8 +21,7 @@ from convserve_server.planning.windows import split
 SAME_MODES = ("same", "same_upper", "same_lower")
 
 
-@frozen
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """The field for each spatial axis of the network's input: () without any, None if unknown.
 
     `axes` tells for each of them along which axis of a sample it runs (0 is the channels'); None
@@ -73,8 +74,8 @@ def through(node: Node, before: Seen, reaches: Sequence[Reach]) -> Seen:
     varies = _starts_vary(node, reaches)
     if any(varies):
         pairs = zip(fields, varies, strict=True)
-        fields = tuple(evolve(field, varies=field.varies or here) for field, here in pairs)
-    return _moved(node, Seen(fields, before.axes))
+        fields = tuple(replace(field, varies=field.varies or here) for field, here in pairs)
+    return _moved(node, before if fields is before.fields else Seen(fields, before.axes))
 
 
 def _advanced(
@@ -129,4 +130,10 @@ def _moved(node: Node, seen: Seen) -> Seen:
 
 def _is_in_place(seen: Seen, shape: Shape) -> bool:
     """Whether the fields are those of the sample's spatial axes, in their order."""
-    return seen.axes == tuple(range(1, len(shape)))
+    return seen.axes == _spatial_axes(len(shape))
+
+
+@cache
+def _spatial_axes(rank: int) -> tuple[int, ...]:
+    """The spatial axes of a sample of such a rank, in their order."""
+    return tuple(range(1, rank))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import frozen
+import msgspec
 
 from convserve_server.planning.graph import Node, Sample
 from convserve_server.planning.limits import check_counts
@@ -12,8 +12,7 @@ from convserve_server.planning.receptive_field import AxisFields, Reach, jumps_a
 from convserve_server.planning.seen import Seen, join, reaches_of, through
 
 
-@frozen
-class Sight:
+class Sight(msgspec.Struct, frozen=True):
     """What a layer's input and its output see of the network's input; None: no spatial axes."""
 
     before: AxisFields | None
@@ -73,6 +72,5 @@ def _is_aligned(seen: Seen) -> bool:
 
 def _check_size(field: AxisFields | None) -> None:
     for axis in dict.fromkeys(field or ()):  # most have axes that are alike
-        numbers = (axis.jump, axis.start)
-        parts = [part for number in numbers for part in number.as_integer_ratio()]
+        parts = (*axis.jump.as_integer_ratio(), *axis.start.as_integer_ratio())
         check_counts("input elements in a receptive field", max(axis.size, *map(abs, parts)))

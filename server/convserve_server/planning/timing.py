@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from attrs import frozen
 from convserve.layers import Conv, DepthwiseConv
 from convserve.plans import TimeEstimate
@@ -33,8 +34,7 @@ _RATES = {
 _FLOAT32_RATES = {"tf32": "tf32_rate", "bfloat16": "bf16_rate", "float16": "fp16_rate"}
 
 
-@frozen
-class Cost:
+class Cost(msgspec.Struct, frozen=True):
     """Floating-point operations and bytes of something, and which efficiencies it has."""
 
     kind: str

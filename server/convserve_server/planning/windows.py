@@ -6,11 +6,10 @@ both included: e = dilation * (kernel_size - 1) + 1.
 
 from __future__ import annotations
 
-from attrs import frozen
+import msgspec
 
 
-@frozen
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """A kernel that slides along one axis of `length` elements, padded by `low` and `high`."""
 
     length: int

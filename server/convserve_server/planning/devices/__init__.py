@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import date
 from functools import lru_cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any
 
 from attrs import field, frozen
@@ -113,6 +115,26 @@ def host_profile(name: str, engine: str, threads: int, memory_bytes: int) -> Dev
     )
     by_name = {each.name: each for each in figures if each.value}
     return DeviceProfile(name, engine, CPU, "", by_name)
+
+
+@lru_cache
+def gpu_profile(name: str, engine: str, description: str, memory_bytes: int) -> DeviceProfile:
+    """A GPU of the server's own: `memory_bytes` for tensors, and the figures of its model.
+
+    `description` is what the driver calls it. Of a model that has no profile nothing more is known.
+    """
+    words = re.findall(r"[a-z0-9]+", description.lower())
+    models = {*words, *map("".join, pairwise(words))}  # `RTX 4090` is the profile rtx4090
+    known = next((each for each in profiles().values() if each.name in models), None)
+    memory = Figure(
+        name="usable_memory",
+        value=memory_bytes,
+        unit=UNITS["usable_memory"],
+        source="what the server's worker has reserved",
+        date=date.today().isoformat(),
+    )
+    figures = {**(known.figures if known else {}), memory.name: memory}
+    return DeviceProfile(name, engine, GPU, description, figures)
 
 
 @lru_cache

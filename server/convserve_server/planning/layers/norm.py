@@ -10,6 +10,7 @@ from typing import TypeVar
 from attrs import evolve
 from convserve.errors import InvalidLayerError, ShapeError
 from convserve.layers import GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm, Scale
+from convserve.layers.fields import settle
 from convserve.tensors import Shape
 
 from convserve_server.planning.axes import batched, product, resolve_axis, spatial
@@ -22,9 +23,19 @@ _MEANING = "2 per element for the mean and the difference, 2 for the variance, 1
 
 
 class LocalResponseNormRule(Rule[LocalResponseNorm]):
-    """Across neighbouring channels: PyTorch's window, whose even sizes differ from ONNX's."""
+    """Across neighbouring channels."""
 
     takes = FRACTIONS
+
+    def resolve(self, layer: LocalResponseNorm, shapes: Shapes) -> LocalResponseNorm:
+        before, after = layer.window
+        if min(before, after) < 0:
+            raise InvalidLayerError(
+                f"before is {before}, but must be from 0 to size - 1 = {layer.size - 1}",
+                field="before",
+                metadata={"value": before, "limit": layer.size - 1},
+            )
+        return settle(layer, before=before)
 
     def kept(self, layer: LocalResponseNorm, shapes: Shapes) -> Kept:
         channels, *sizes = shapes[0]
@@ -42,12 +53,12 @@ class LocalResponseNormRule(Rule[LocalResponseNorm]):
     def explain(
         self, given: LocalResponseNorm, layer: LocalResponseNorm, shapes: Shapes
     ) -> tuple[str, ...]:
-        before, after = layer.size // 2, (layer.size - 1) // 2
+        before, after = layer.window
         return (
             f"y = x / ({layer.k} + {layer.alpha} / {layer.size} * sum(x^2))^{layer.beta}",
             (
-                f"the sum is over channels c - floor(size / 2) = c - {before} to "
-                f"c + floor((size - 1) / 2) = c + {after}, of {shapes[0][0]}"
+                f"the sum is over channels c - before = c - {before} to c + size - 1 - before = "
+                f"c + {after}, of {shapes[0][0]}"
             ),
         )
 

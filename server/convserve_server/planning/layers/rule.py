@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Generic, TypeAlias, TypeVar
 
-from attrs import frozen
+import msgspec
 from convserve.layers import Layer
 from convserve.tensors import Shape
 
@@ -16,16 +16,14 @@ L = TypeVar("L", bound=Layer)
 Shapes: TypeAlias = tuple[Shape, ...]
 
 
-@frozen
-class Work:
+class Work(msgspec.Struct, frozen=True):
     """Elementwise operations beside the multiply-accumulates, for one sample, and what they are."""
 
     count: int = 0
     meaning: str = "none"
 
 
-@frozen
-class Kept:
+class Kept(msgspec.Struct, frozen=True):
     """What a layer's backward needs of its forward, as PyTorch's autograd saves it.
 
     Of its `inputs` the positions (None: all), its `output`, and beside them int64 indices and

@@ -140,6 +140,9 @@ def find_cut(program: Program, axis: int) -> Cut | None:
 
 def tile_bytes(tile: Program, advisor: Advisor) -> int:
     """The working memory of a tile: with its inputs and results, which may have to be copied."""
+    known = advisor.working_bytes(tile)
+    if known is not None:
+        return known
     copied = sum(spec.byte_count for spec in (*tile.inputs, *work_outputs(tile)))
     return copied + working_bytes(tile, advisor)
 

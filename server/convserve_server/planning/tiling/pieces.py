@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from convserve.tensors import TensorSpec
 
 from convserve_server.planning.program import Program, Step
@@ -30,13 +30,15 @@ class Piece:
     By tensor name: `inputs` is the part of the whole input that it reads, `outputs` the part of the
     whole output that it makes, `kept` the part of the program's result that belongs there. Where
     `kept` is (), the program can write its result into its place; else the rest of the result is
-    wrong, and must not reach the output.
+    wrong, and must not reach the output. `weights` are the parts of those that it does not read
+    whole.
     """
 
     program: Program
     inputs: Mapping[str, Slices]
     outputs: Mapping[str, Slices]
     kept: Mapping[str, Slices]
+    weights: Mapping[str, Slices] = field(factory=dict)
 
 
 def reshaped(program: Program, change: Callable[[TensorSpec], TensorSpec]) -> Program:

@@ -1,7 +1,8 @@
 """Work that needs more memory than there is, in pieces that do not.
 
 Rows of the batch come first: they share nothing. A row that is still too large is cut into tiles
-along the one axis where the least is computed twice, or along all of them if none suffices.
+along the one axis where the least is computed twice, or along all of them if none suffices. If not
+even that does, the output channels come in ranges.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ from attrs import frozen
 from convserve_server.planning.memory import working_bytes
 from convserve_server.planning.program import Advisor, Program, Work
 from convserve_server.planning.tiling.batches import even_ranges, rebatched, row_blocks
+from convserve_server.planning.tiling.channels import (
+    channel_count,
+    channel_pieces,
+    may_cut_channels,
+    with_channels,
+)
 from convserve_server.planning.tiling.choosing import choose_counts, ladders_of
 from convserve_server.planning.tiling.grid import Counts, Grid, find_cut, tile_bytes
 from convserve_server.planning.tiling.pieces import Piece, Slice, Slices
@@ -63,8 +70,8 @@ def split(work: Work, advisor: Advisor, budget_bytes: int) -> Split:
     tilings = _find_tilings(work, advisor, budget_bytes)
     fitting = [tiling for tiling in tilings if tiling.working_bytes <= budget_bytes]
     if not fitting:
-        reached = (by_rows.working_bytes, *(tiling.working_bytes for tiling in tilings))
-        return Split((), min(reached))
+        reached = min((by_rows.working_bytes, *(each.working_bytes for each in tilings)))
+        return _split_channels(work, advisor, budget_bytes, reached)
     best = min(fitting, key=lambda tiling: tiling.work)
     return Split(_tile_pieces(best, _batch(work)), best.working_bytes)
 
@@ -89,6 +96,24 @@ def _split_rows(program: Program, advisor: Advisor, budget_bytes: int) -> Split:
     fits = reached <= budget_bytes
     ranges = even_ranges(batch, count) if fits else ()
     return Split(tuple(_row_piece(program, rows) for rows in ranges), reached)
+
+
+def _split_channels(program: Program, advisor: Advisor, budget_bytes: int, reached: int) -> Split:
+    """The fewest ranges of output channels of each row; `reached` is what other ways need."""
+    row, most = rebatched(program, 1), MAX_PIECES // max(1, _batch(program))
+    if not may_cut_channels(row) or most < 2:
+        return Split((), reached)
+    channels = channel_count(row)
+
+    def bytes_of(count: int) -> int:
+        return working_bytes(with_channels(row, -(-channels // count)), advisor)
+
+    count = _fewest(bytes_of, budget_bytes, 1, min(channels, most))
+    needed = bytes_of(count)
+    if needed > budget_bytes:
+        return Split((), min(reached, needed))
+    ranges = even_ranges(channels, count)
+    return Split(tuple(channel_pieces(row, _batch(program), ranges)), needed)
 
 
 def _find_tilings(program: Program, advisor: Advisor, budget_bytes: int) -> list[_Tiling]:

@@ -157,6 +157,8 @@ def test_weights_of_a_quantized_convolution_have_their_own_types():
          "in_channels 3"),
         (LayerNorm(3), (1, 3, 9), InvalidLayerError, "layer_norm.axes", "at most so many"),
         (GroupNorm(2), (1, 3, 9), ShapeError, "group_norm.groups", "3 channels"),
+        (LocalResponseNorm(3, before=3), (1, 3, 9), InvalidLayerError, "local_response_norm.before",
+         "from 0 to size - 1 = 2"),
         (InstanceNorm(), (1, 3), ShapeError, "instance_norm", "0 spatial axes"),
         (GraphConv(2), (1, 3, 4, 5), ShapeError, "graph_conv", "reads rank 3"),
         (Unfold(10), (1, 3, 9), ShapeError, "unfold.kernel_size", "spans 10"),
@@ -243,6 +245,5 @@ def test_every_formula_is_followed_by_its_numbers():
     assert lines[0] == "y = (x - mean) / sqrt(variance + 1e-05) * weight + bias"
     assert lines[1].startswith("20 / 10 = 2 means per sample, each of (2 * 5) = 10 elements")
     assert explanation(LocalResponseNorm(4), (1, 9, 5))[1] == (
-        "the sum is over channels c - floor(size / 2) = c - 2 to c + floor((size - 1) / 2) = c + 1,"
-        " of 9"
+        "the sum is over channels c - before = c - 2 to c + size - 1 - before = c + 1, of 9"
     )

@@ -8,7 +8,15 @@ import re
 
 import pytest
 from attrs import evolve
-from convserve_server.planning.devices import CPU, GPU, UNITS, efficiency, host_profile, profiles
+from convserve_server.planning.devices import (
+    CPU,
+    GPU,
+    UNITS,
+    efficiency,
+    gpu_profile,
+    host_profile,
+    profiles,
+)
 from convserve_server.planning.devices.properties import device_properties
 
 GPUS = ["a10", "a100", "h100", "h200", "l4", "l40s", "rtx4090", "rtx5090", "t4"]
@@ -102,3 +110,25 @@ def test_figures_are_checked(change, message):
 def test_a_device_without_memory_is_refused():
     with pytest.raises(ValueError, match="usable_memory is missing"):
         evolve(profiles()["l4"], figures={})
+
+
+@pytest.mark.parametrize(
+    ("description", "model"),
+    [
+        ("NVIDIA H200", "h200"),
+        ("NVIDIA A100-SXM4-80GB", "a100"),
+        ("NVIDIA GeForce RTX 4090", "rtx4090"),
+        ("Tesla T4", "t4"),
+        ("NVIDIA L40S", "l40s"),
+    ],
+)
+def test_a_gpu_of_the_server_has_the_figures_of_its_model(description, model):
+    profile = gpu_profile("cuda:0", "cuda", description, 1 << 30)
+    assert (profile.name, profile.kind, profile.memory_bytes) == ("cuda:0", GPU, 1 << 30)
+    for name, figure in profiles()[model].figures.items():
+        assert name == "usable_memory" or profile.figures[name] == figure
+
+
+def test_of_a_gpu_without_a_profile_nothing_but_its_memory_is_known():
+    profile = gpu_profile("cuda:0", "cuda", "NVIDIA L40", 1 << 30)
+    assert profile.figures.keys() == {"usable_memory"}
