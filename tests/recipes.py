@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from convserve.runs import StepRecord
 from convserve.tensors import Array
+from convserve_server.engines.cuda.checks import NotFiniteError, judge
 from convserve_server.engines.cuda.graphs import Prepared
 from convserve_server.engines.cuda.kernels import pack
 from convserve_server.engines.cuda.lowering import Plans, lower
@@ -45,14 +46,21 @@ class RecipeEngine:
         precision: str = "strict",
     ) -> tuple[StepRecord, ...]:
         """See `Engine.run`."""
-        arrays = {**tensors, **outputs}
-        recipe = lower(work, self.plans, {name: layout_of(a) for name, a in arrays.items()})
-        run = _Run(self.device, recipe, place(recipe))
-        run.carry_out(tensors, outputs)
-        return recipe.records
+        try:
+            return self._run(work, tensors, outputs, fft=True)
+        except NotFiniteError:
+            return self._run(work, tensors, outputs, fft=False)
 
     def forget(self, key: str) -> None:
         """See `Engine.forget`. Nothing is kept."""
+
+    def _run(
+        self, work: Work, tensors: Mapping[str, Array], outputs: Mapping[str, Array], *, fft: bool
+    ) -> tuple[StepRecord, ...]:
+        layouts = {name: layout_of(each) for name, each in (*tensors.items(), *outputs.items())}
+        recipe = lower(work, self.plans, layouts, fft=fft)
+        _Run(self.device, recipe, place(recipe)).carry_out(tensors, outputs)
+        return recipe.records
 
 
 def layout_of(array: Array) -> str:
@@ -74,13 +82,19 @@ class _Run:
         self._device.poison()
         recipe = self._recipe
         self._device.compile(recipe.instances)
-        for name, view in (*recipe.weights.items(), *recipe.inputs.items()):
-            if view.element_count:
-                self.array(view)[...] = tensors[name]
+        self._upload(recipe.weights, tensors)
         self._give(recipe.preparation)
+        self._upload(recipe.inputs, tensors)
         self._give(recipe.commands)
+        for check in recipe.checks:
+            judge(check, [self.array(view) for view in check.values])
         for name, view in recipe.outputs.items():
             outputs[name][...] = self.array(view)
+
+    def _upload(self, views: Mapping[str, View], tensors: Mapping[str, Array]) -> None:
+        for name, view in views.items():
+            if view.element_count:
+                self.array(view)[...] = tensors[name]
 
     def array(self, view: View) -> Array:
         address = self._address(view)

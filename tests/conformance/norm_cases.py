@@ -35,6 +35,8 @@ def _layers() -> tuple[Layer, ...]:
         cs.LocalResponseNorm(2, 1.0),
         cs.LocalResponseNorm(1, 1.0),
         cs.LocalResponseNorm(12, 1.0),
+        cs.LocalResponseNorm(2, 1.0, before=0),
+        cs.LocalResponseNorm(3, 1.0, before=2),
         cs.LayerNorm(),
         cs.LayerNorm(2, 1e-2),
         cs.LayerNorm(affine=False),

@@ -87,7 +87,11 @@ def _grid(layer: layers.DeformConv, tap: tuple[int, ...], places: Tensor, x: Ten
 
 
 def local_response_norm(layer: layers.LocalResponseNorm, x: Tensor) -> Tensor:
-    """PyTorch wants a spatial axis."""
+    """PyTorch wants a spatial axis, and has one window only."""
+    if layer.window[0] != layer.size // 2:
+        padded = F.pad((x * x).movedim(1, -1), layer.window)
+        sums = padded.unfold(-1, layer.size, 1).sum(-1).movedim(-1, 1)
+        return x / (layer.k + layer.alpha / layer.size * sums) ** layer.beta
     y = F.local_response_norm(x[..., None], layer.size, layer.alpha, layer.beta, layer.k)
     return y[..., 0]
 

@@ -22,7 +22,7 @@ class Scripted:
         self._kept = set()
         self.runs = []
 
-    def run(self, work, tensors, outputs, key=""):
+    def run(self, work, tensors, outputs, key="", precision="strict"):
         self.runs.append(next(iter(tensors.values())).shape)
         command, _, argument = key.partition(":")
         if command:
@@ -72,17 +72,17 @@ class Scripted:
 class Fussy(Scripted):
     """Refuses negative numbers."""
 
-    def run(self, work, tensors, outputs, key=""):
+    def run(self, work, tensors, outputs, key="", precision="strict"):
         least = min(array.min() for array in tensors.values())
         if least < 0:
             raise ShapeError(f"{least:g} is negative")
-        return super().run(work, tensors, outputs, key)
+        return super().run(work, tensors, outputs, key, precision)
 
 
 class TransposedCopy(Scripted):
     """Copies the one input to the one output, adding the weight; keeps what it is given honest."""
 
-    def run(self, work, tensors, outputs, key=""):
+    def run(self, work, tensors, outputs, key="", precision="strict"):
         (spec,) = work.inputs
         self.runs.append(tensors[spec.name].shape)
         shared = [array for array in tensors.values() if not array.flags.owndata]

@@ -13,10 +13,12 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from tempfile import gettempdir
+from threading import Lock
 
 import numpy as np
 import scipy.fft
 from convserve.tensors import Array
+from convserve_server.engines.base import DeviceFacts
 from convserve_server.engines.cuda import kernels
 from convserve_server.engines.cuda.graphs import ConvGraph, Prepared
 from convserve_server.engines.cuda.recipe import Instance, Transform
@@ -101,15 +103,17 @@ class HostLane:
     def __init__(self) -> None:
         self._given: list[Callable[[], None]] = []
         self._done = 0
+        self._turn = Lock()  # marks are waited for by any thread
         self._recording: list[Callable[[], None]] | None = None
 
     def run_to(self, count: int) -> None:
         """Run what was given first, up to so much."""
-        while self._done < count:
-            work = self._given[self._done]
-            self._given[self._done] = _nothing  # what it holds can go
-            self._done += 1
-            work()
+        with self._turn:
+            while self._done < count:
+                work = self._given[self._done]
+                self._given[self._done] = _nothing  # what it holds can go
+                self._done += 1
+                work()
 
     def upload(
         self, target: int, pitch: int, source: int, source_pitch: int, width: int, rows: int
@@ -175,6 +179,7 @@ class HostDevice:
         self._memory = np.empty(byte_count + 256, np.uint8)
         self.base = -(-self._memory.ctypes.data // 256) * 256
         self.byte_count = byte_count
+        self.facts = DeviceFacts("host", byte_count)
         self._kernels: dict[Instance, Kernel] = {}
         self.pinned: list[tuple[int, int]] = []
 
@@ -204,6 +209,10 @@ class HostDevice:
     def pin(self, address: int, byte_count: int) -> None:
         """See `Device`."""
         self.pinned.append((address, byte_count))
+
+    def unpin(self, address: int) -> None:
+        """See `Device`."""
+        self.pinned = [each for each in self.pinned if each[0] != address]
 
     def close(self) -> None:
         """See `Device`."""

@@ -24,7 +24,7 @@ class Steered:
     def __init__(self, threads=None):
         self._threads = threads
 
-    def run(self, work, tensors, outputs, key=""):
+    def run(self, work, tensors, outputs, key="", precision="strict"):
         values = tensors[work.inputs[0].name]
         command = values.flat[0] if values.size else 0
         if command == WAIT:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 from attrs import field, frozen
+from convserve.plans import Kernel
 from convserve.runs import StepRecord
 
 from convserve_server.engines.cuda.graphs import ConvGraph
@@ -79,13 +80,36 @@ Command: TypeAlias = Launch | Convolve | Transform | OnHost
 class Check:
     """What must hold of values that a recipe computes, or its results do not count.
 
-    `integer_bound`: see `checks.py`. `values` are small, and contiguous.
+    For the kinds, see `checks.py`. `values` are small, and contiguous.
     """
 
     kind: str
     values: tuple[View, ...]
     dtype: str
     field: str
+    limit: int = 0
+
+
+@frozen
+class Choice:
+    """Why something is computed as it is: for plans, with what else there was.
+
+    `wants_tiles` if it is only because an image is too large for what is faster.
+    """
+
+    reason: str
+    kernels: tuple[Kernel, ...] = ()
+    wants_tiles: bool = False
+
+
+@frozen
+class Stretch:
+    """The commands from `start` up to `stop`, and the layers that they compute."""
+
+    layers: tuple[str, ...]
+    start: int
+    stop: int
+    choices: tuple[Choice, ...] = ()
 
 
 @frozen
@@ -94,6 +118,7 @@ class Recipe:
 
     `inputs`, `weights` and `outputs` are the tensors by name as they are copied from and to the
     host. `preparation` reads nothing but weights; what it makes may be kept as long as they are.
+    `stretches` are what plans tell of; commands between them bring results to their places.
     """
 
     inputs: Mapping[str, View]
@@ -104,6 +129,7 @@ class Recipe:
     commands: tuple[Command, ...]
     records: tuple[StepRecord, ...]
     checks: tuple[Check, ...] = ()
+    stretches: tuple[Stretch, ...] = field(default=(), repr=False)
 
     @property
     def graphs(self) -> Iterator[ConvGraph]:

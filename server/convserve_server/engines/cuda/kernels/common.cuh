@@ -184,6 +184,8 @@ FN int64 divide(int64 a, int64 b) {
   return a / b;
 }
 
+FN int64 smaller(int64 a, int64 b) { return a < b ? a : b; }
+
 template <typename T> FN T load(const Tensor& tensor, int64 offset) {
   return static_cast<const T*>(tensor.data)[offset];
 }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from convserve.operations import operation_kind
 from convserve.runs import StepRecord
@@ -12,15 +12,27 @@ from convserve.tensors import Shape, TensorSpec
 
 from convserve_server.engines.cuda.graphs import ConvGraph, Prepared
 from convserve_server.engines.cuda.kernels import MAX_RANK, instance_of
-from convserve_server.engines.cuda.recipe import Argument, Check, Command, Launch, OnHost
+from convserve_server.engines.cuda.recipe import (
+    Argument,
+    Check,
+    Choice,
+    Command,
+    Launch,
+    OnHost,
+)
 from convserve_server.engines.cuda.views import View, collapse, new_view
 from convserve_server.planning.program import OperationStep, Program, Step, work_tensors
+
+ENGINE = "cuda"  # in records
 
 
 class Plans(Protocol):
     """What cuDNN has for one GPU, under one policy."""
 
-    workspace_limit_bytes: int
+    @property
+    def workspace_limit_bytes(self) -> int:
+        """What no plan's workspace is above."""
+        ...
 
     def find(self, graph: ConvGraph) -> Prepared | None:
         """Its plan for a graph, or its failure; None if it has not been asked yet."""
@@ -34,13 +46,15 @@ class Builder:
     that is there, or fill what `result` gives. Commands inside `preparation` read weights alone.
     """
 
-    def __init__(self, plans: Plans) -> None:
+    def __init__(self, plans: Plans, *, fft: bool = True) -> None:
         self.plans = plans
+        self.fft = fft  # whether Fourier transforms may be used
         self.buffers: dict[str, int] = {}
         self.commands: list[Command] = []
         self.prepared: list[Command] = []
         self.records: list[StepRecord] = []
         self.checks: list[Check] = []
+        self.choices: list[Choice] = []
         self._given = self.commands
         self._values: dict[str, View] = {}
 
@@ -84,11 +98,11 @@ class Builder:
     @contextmanager
     def preparation(self) -> Iterator[None]:
         """Commands of this block are given once for weights that stay."""
-        self._given = self.prepared
+        before, self._given = self._given, self.prepared
         try:
             yield
         finally:
-            self._given = self.commands
+            self._given = before
 
     def copy(self, target: View, source: View) -> None:
         """Copy element by element, converted to the target's type. Both have one shape."""
@@ -116,7 +130,7 @@ class Builder:
         """The same values of a dtype, wherever they lie."""
         return view if view.dtype == dtype else self._laid_out(view, dtype, last=True)
 
-    def record(self, step: Step | OperationStep, algorithm: str, engine: str = "cuda") -> None:
+    def record(self, step: Step | OperationStep, algorithm: str, engine: str = ENGINE) -> None:
         """Say how a step is computed."""
         name = step.output.name if isinstance(step, Step) else operation_kind(step.operation)
         self.records.append(StepRecord(name=name, engine=engine, algorithm=algorithm))
@@ -140,3 +154,8 @@ class Builder:
 
 def _alone(step: Step) -> Program:
     return Program(step.inputs, (step,), (step.output.name,))
+
+
+# Gives the commands of one step, binds its output, and records its algorithm.
+Emitter: TypeAlias = Callable[[Builder, Step], None]
+OperationEmitter: TypeAlias = Callable[[Builder, OperationStep], None]

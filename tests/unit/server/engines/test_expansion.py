@@ -9,8 +9,8 @@ from convserve.networks import Network
 from convserve.tensors import TensorSpec
 from convserve_server.engines import load_engine
 from convserve_server.engines.cpu.advice import CpuAdvisor
-from convserve_server.engines.cpu.expansion import expand, steps_of
 from convserve_server.engines.cpu.stages import make_stages
+from convserve_server.engines.expansion import expand, steps_of
 from convserve_server.planning.planner import compile_network
 from convserve_server.planning.program import Program
 

@@ -1,0 +1,78 @@
+"""Depthwise convolutions by a kernel of their own, with bias and activation in the same pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from convserve_server.engines.cuda.graphs import BIAS, INPUT, WEIGHT
+from convserve_server.engines.cuda.kernels.table import TEMPLATES
+from convserve_server.engines.cuda.lowering.builder import Builder, Plans
+from convserve_server.engines.cuda.lowering.direct import constant, outputs_last
+from convserve_server.engines.cuda.lowering.selection import Offer, Problem, rates_of
+from convserve_server.engines.cuda.lowering.windows import Windows, lifted
+from convserve_server.engines.cuda.views import View
+from convserve_server.planning.kernels import FORWARD
+
+_RUN = 4  # windows along the last axis that one index computes: kRun of depthwise.cuh
+_PACK = 4  # channels that it computes, where they can be read at once
+
+
+@frozen
+class Depthwise:
+    """Each channel with its own kernels, in one pass. See `Algorithm`."""
+
+    name: str = "depthwise kernel"
+
+    def refusal(self, problem: Problem) -> str:
+        """See `Algorithm`."""
+        conv = problem.convolution
+        if conv.direction != FORWARD:
+            return "it computes no gradients"
+        if not problem.is_depthwise:
+            return "the convolution mixes channels"
+        if (conv.dtype,) not in TEMPLATES["Depthwise"].types:
+            return f"it has no {conv.dtype}"
+        if problem.residual:
+            return "it adds no other value"
+        return ""
+
+    def seconds(self, problem: Problem) -> float:
+        """See `Algorithm`."""
+        return rates_of(self.name).seconds(problem)
+
+    def ask(self, problem: Problem, plans: Plans) -> Offer:
+        """See `Algorithm`."""
+        return Offer(self.name)
+
+    def emit(self, builder: Builder, problem: Problem, tensors: Mapping[str, View]) -> None:
+        """See `Algorithm`."""
+        conv, function = problem.convolution, problem.activation
+        y, x = lifted(tensors[problem.result]), lifted(tensors[INPUT])
+        bias = tensors.get(BIAS) or constant(builder, y.dtype, 0.0).expanded((y.shape[1],))
+        with builder.preparation():
+            weight = lifted(outputs_last(builder, tensors[WEIGHT]))
+        packed = _can_pack(y, x, weight)
+        pack = _PACK if packed else 1
+        runs = -(-y.shape[-1] // _RUN)
+        builder.launch(
+            "DepthwisePacked" if packed else "Depthwise",
+            (conv.dtype,),
+            *(y, x, weight, bias),
+            *(y.shape[1] // x.shape[1], function.code, function.alpha, function.beta),
+            *Windows(conv.stride, conv.padding, conv.dilation).arguments,
+            count=y.element_count // y.shape[-1] * runs // pack,
+        )
+
+
+def _can_pack(y: View, x: View, weight: View) -> bool:
+    """Whether every group of channels lies side by side, at a multiple of its size."""
+    if y.shape[1] != x.shape[1] or y.shape[1] % _PACK:
+        return False
+    steps = [view.offset for view in (y, x, weight)]
+    for view, axis in ((y, 1), (x, 1), (weight, 0)):
+        places = zip(range(len(view.shape)), view.shape, view.strides, strict=True)
+        steps += [step for place, size, step in places if size > 1 and place != axis]
+    sides = (y.strides[1], x.strides[1], weight.strides[0])
+    return sides == (1, 1, 1) and not any(step % _PACK for step in steps)
