@@ -4,9 +4,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
-CUDNN_VENV := .venv-cudnn
+CUDA_VENV := .venv-cuda
 
-.PHONY: install demo test published check bench soak cudnn proto clean
+.PHONY: install demo test published check bench soak cuda gpu proto clean
 
 install: $(STAMP)
 
@@ -45,19 +45,25 @@ bench: install
 soak: install
 	$(BIN)/python -m tests.load.soak --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
 
-# The tests of cuDNN's planner: about 900 MB, in an environment of its own; no GPU is needed.
-cudnn: $(CUDNN_VENV)/installed
-	$(CUDNN_VENV)/bin/python -m pytest -m cudnn tests/cudnn
+# What can be tested of GPUs without one, cuDNN's planner and our kernels' compilation: about 1.2 GB,
+# in an environment of its own.
+cuda: $(CUDA_VENV)/installed
+	$(CUDA_VENV)/bin/python -m pytest -m "cuda or cudnn" tests/cuda tests/cudnn
 
-$(CUDNN_VENV)/installed: constraints.txt proto/pyproject.toml server/pyproject.toml client/pyproject.toml
-	$(PYTHON) -m venv $(CUDNN_VENV)
-	$(CUDNN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  hypothesis pytest -e ./proto -e ./client -e './server[cudnn]'
+$(CUDA_VENV)/installed: constraints.txt proto/pyproject.toml server/pyproject.toml client/pyproject.toml
+	$(PYTHON) -m venv $(CUDA_VENV)
+	$(CUDA_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  hypothesis pytest -e ./proto -e ./client -e './server[cuda]'
 	touch $@
+
+# What needs a GPU. GPU_PYTHON is another Python that has what the engine needs: docs/gpu.md.
+GPU_PYTHON ?= $(CUDA_VENV)/bin/python
+gpu: $(if $(filter $(CUDA_VENV)/%,$(GPU_PYTHON)),$(CUDA_VENV)/installed)
+	$(GPU_PYTHON) -m pytest -m gpu tests/gpu
 
 # The generator's version is pinned in dev-requirements.txt, so that this leaves no diff.
 proto: install
 	cd proto && ../$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. convserve/v1/*.proto
 
 clean:
-	rm -rf .venv $(CUDNN_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
+	rm -rf .venv $(CUDA_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output

@@ -81,11 +81,14 @@ class RunningServer:
 
 
 def start_server(*flags: str, environment: Mapping[str, str] | None = None) -> RunningServer:
-    """Start a server on free loopback ports, or where the flags say. Raises RuntimeError."""
+    """Start a server on free loopback ports, or where the flags say. Raises RuntimeError.
+
+    It looks for no GPU, so that a test is the same everywhere.
+    """
     ready_read, ready_write = os.pipe()
     owner_read, owner_write = os.pipe()
     log = tempfile.TemporaryFile()  # noqa: SIM115  # the RunningServer closes it
-    defaults = {"--listen": "127.0.0.1:0", "--metrics": "127.0.0.1:0"}
+    defaults = {"--listen": "127.0.0.1:0", "--metrics": "127.0.0.1:0", "--gpus": "none"}
     given = [part for item in defaults.items() if item[0] not in flags for part in item]
     descriptors = ["--ready-fd", str(ready_write), "--owner-fd", str(owner_read)]
     process = subprocess.Popen(

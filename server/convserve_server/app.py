@@ -1,34 +1,36 @@
 """Builds a server from its settings, starts the parts in order, and stops them in reverse.
 
-This is the only file that builds them. A later part may use an earlier one, never the reverse.
+With `stations.py`, which makes what each device has of its own, this is the only file that builds
+them. A later part may use an earlier one, never the reverse.
 """
 
 from __future__ import annotations
 
 import asyncio
-import platform
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from pathlib import Path
 
 import grpc
 from attrs import frozen
 from convserve.chunks import CHUNK_BYTES
-from convserve.errors import ConvserveError, WorkerDiedError
-from convserve.servers import Device, Limits, ServerInfo
+from convserve.errors import ConvserveError, DeviceNotFoundError
+from convserve.servers import Limits, ServerInfo
 from convserve.services import SERVICES
 from convserve.tensors import MAX_RANK
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from convserve_server.engines import load_advisor
+from convserve_server.engines.base import DeviceFacts
+from convserve_server.engines.cuda.findings import Findings
+from convserve_server.gpus import find_gpus, libraries
 from convserve_server.listening import StartError, listen, open_handover, start_metrics
 from convserve_server.observability.metrics import Gauges, Metrics
+from convserve_server.observability.nvml import open_monitor
 from convserve_server.planners.offers import OfferDesk
 from convserve_server.planners.pool import PlannerPool
-from convserve_server.scheduling.dispatch import Dispatcher
 from convserve_server.scheduling.gate import Gate
-from convserve_server.scheduling.pool import WorkerPool
+from convserve_server.scheduling.pools import Pools
 from convserve_server.services.bounds import (
     MAX_INLINE_BYTES,
     MAX_INPUTS,
@@ -47,15 +49,16 @@ from convserve_server.services.info import InfoService
 from convserve_server.services.leases import LeaseService, LeaseStore
 from convserve_server.services.models import ModelStore
 from convserve_server.services.planning import PlanningService
-from convserve_server.services.plans import Host
 from convserve_server.services.requests import RequestReader
 from convserve_server.services.residents import ModelService
 from convserve_server.services.runs import RunService
 from convserve_server.services.startup import load_models
+from convserve_server.services.targets import GPUS, Preparation, Targets
 from convserve_server.services.tensors import TensorStore
 from convserve_server.services.tiles import TilesService
 from convserve_server.settings import VERSION, Settings
-from convserve_server.workers.arena import Arena
+from convserve_server.stations import Station, make_stations, missing_gpus, start_stations
+from convserve_server.workers.arena import WARM_BYTES, Arena
 
 SIDE_STREAMS = 100  # of one connection, for health and reflection beside as many calls as may be
 LAST_BYTES_SECONDS = 5.0  # for responses that are written but not sent yet when the server stops
@@ -85,7 +88,7 @@ class _Parts:
 
     arena: Arena
     gate: Gate
-    pool: WorkerPool
+    pools: Pools
     tensors: TensorStore
     models: ModelStore
     leases: LeaseStore
@@ -102,8 +105,10 @@ async def running(settings: Settings) -> AsyncIterator[Bound]:
     async with AsyncExitStack() as stack:
         metrics = Metrics()
         metrics_address = start_metrics(settings.metrics, metrics, stack)
-        arena = stack.enter_context(closing(_make_arena(settings.tensor_pool_bytes)))
-        parts = _make_parts(settings, arena)
+        found = await find_gpus(settings)
+        arena = stack.enter_context(closing(_make_arena(settings, found)))
+        stations = make_stations(settings, arena, found.gpus)
+        parts = _make_parts(settings, arena, Pools({each.name: each.pool for each in stations}))
         metrics.watch(_gauges(parts))
         guard = _make_guard(settings, metrics)
         server = grpc.aio.server(handlers=[guard], options=_options(settings))
@@ -111,19 +116,21 @@ async def running(settings: Settings) -> AsyncIterator[Bound]:
             listen(server.add_insecure_port, address, stack) for address in settings.listen
         )
         handover = await open_handover(settings, stack)
-        health_servicer = _add_services(guard, _make_servicers(settings, parts, handover))
         stack.push_async_callback(server.stop, LAST_BYTES_SECONDS)
         stack.callback(parts.tensors.close)
         # Models close after the workers' end: then they wait for no restart.
         stack.push_async_callback(parts.models.close)
-        stack.push_async_callback(parts.pool.stop)
+        stack.push_async_callback(parts.pools.stop)
         stack.push_async_callback(parts.planners.stop)
         stack.push_async_callback(parts.kernel_planners.stop)
         await _load_models(settings, parts)
-        await _start(parts.pool)
+        targets = await _start(settings, parts, stations, found, metrics)
+        _watch_gpus(metrics, found, stack)
+        servicers = _make_servicers(settings, parts, targets, found, handover)
+        health_servicer = _add_services(guard, servicers)
         await server.start()
         await set_health(health_servicer, SERVING, ("", *SERVICES))
-        stack.callback(asyncio.create_task(follow(parts.pool, health_servicer)).cancel)
+        stack.callback(asyncio.create_task(follow(targets.pools, health_servicer)).cancel)
         stack.push_async_callback(guard.drain, settings.grace_seconds)
         stack.push_async_callback(health_servicer.enter_graceful_shutdown)
         yield Bound(addresses, metrics_address)
@@ -134,9 +141,12 @@ def _options(settings: Settings) -> tuple[tuple[str, int], ...]:
     return (*_OPTIONS, ("grpc.max_concurrent_streams", streams))
 
 
-def _make_arena(capacity_bytes: int) -> Arena:
+def _make_arena(settings: Settings, found: Findings) -> Arena:
+    capacity_bytes = settings.tensor_pool_bytes
+    # Pages that a GPU has pinned may not be given back: it would go on with them, and nobody else.
+    warm_bytes = sys.maxsize if found.gpus else WARM_BYTES
     try:
-        return Arena(capacity_bytes)
+        return Arena(capacity_bytes, warm_bytes)
     except OSError as error:
         raise StartError(
             f"a tensor pool of {capacity_bytes} bytes cannot be had: {error.strerror}; give a "
@@ -153,55 +163,31 @@ def _make_guard(settings: Settings, metrics: Metrics) -> Guard:
     )
 
 
-def _make_parts(settings: Settings, arena: Arena) -> _Parts:
+def _make_parts(settings: Settings, arena: Arena, pools: Pools) -> _Parts:
     gate = Gate(arena, queue_limit=settings.queue_length)
-    pool = _make_pool(settings, arena)
     tensors = TensorStore(gate, arena.capacity_bytes // 2, settings.model_idle_seconds)
-    models = ModelStore(pool, tensors, settings.model_idle_seconds)
-    leases = LeaseStore(gate.reserve_bytes, settings.max_lease_bytes, pool.detach)
+    models = ModelStore(pools.forget, tensors, settings.model_idle_seconds)
+    leases = LeaseStore(gate.reserve_bytes, settings.max_lease_bytes, pools.detach)
     count, seconds = settings.planner_count, settings.planner_seconds
     planners = PlannerPool(count, seconds, shared=arena.fd)
     kernel_planners = PlannerPool(count, seconds)
-    return _Parts(arena, gate, pool, tensors, models, leases, planners, kernel_planners)
-
-
-def _make_pool(settings: Settings, arena: Arena) -> WorkerPool:
-    dispatcher = Dispatcher(
-        queue_limit=settings.queue_length,
-        working_budget_bytes=settings.worker_memory_bytes,
-        batch_rows=settings.batch_rows,
-        batch_bytes=settings.batch_bytes,
-        batch_wait_seconds=settings.batch_wait_seconds,
-    )
-    return WorkerPool(
-        arena,
-        settings.engine,
-        dispatcher,
-        workers=settings.worker_count,
-        threads=settings.threads_per_worker,
-        gather_seconds=settings.batch_wait_seconds,
-        abandon_seconds=settings.abandon_seconds,
-    )
+    return _Parts(arena, gate, pools, tensors, models, leases, planners, kernel_planners)
 
 
 def _make_servicers(
-    settings: Settings, parts: _Parts, handover: Handover | None
+    settings: Settings,
+    parts: _Parts,
+    targets: Targets,
+    found: Findings,
+    handover: Handover | None,
 ) -> tuple[tuple[object, ...], ...]:
     """What answers the rpcs of each service, in the order of the services' names."""
-    info = server_info(settings, parts.arena)
-    advisor = load_advisor(settings.engine, settings.threads_per_worker)
-    reader = RequestReader(
-        info.devices,
-        advisor,
-        worker_memory_bytes=settings.worker_memory_bytes,
-        tensor_pool_bytes=info.limits.tensor_pool_bytes,
-    )
+    info = server_info(settings, parts.arena, targets, found)
+    reader = RequestReader(targets, tensor_pool_bytes=info.limits.tensor_pool_bytes)
     runs = RunService(
-        device=info.devices[0].name,
         max_inline_bytes=MAX_INLINE_BYTES,
         reader=reader,
         gate=parts.gate,
-        pool=parts.pool,
         models=parts.models,
         tensors=parts.tensors,
         leases=parts.leases,
@@ -209,23 +195,14 @@ def _make_servicers(
     residents = ModelService(reader, parts.tensors, parts.models)
     compute = (runs, residents, LeaseService(parts.leases, handover), InfoService(info))
     imports = ImportService(parts.gate, parts.tensors, parts.models, parts.planners)
-    device = info.devices[0]
-    host = Host(device.name, settings.engine, settings.threads_per_worker, device.memory_bytes)
     offers = OfferDesk(parts.kernel_planners, settings.planner_count)
-    planning = PlanningService(host, reader, info.devices, parts.planners, offers)
-    tiles = TilesService(host, parts.planners)
-    return compute, (planning, ExplainingService(host, reader), tiles, imports)
+    planning = PlanningService(targets, parts.planners, offers)
+    tiles = TilesService(targets.host(""), parts.planners)
+    return compute, (planning, ExplainingService(targets), tiles, imports)
 
 
-def server_info(settings: Settings, arena: Arena) -> ServerInfo:
+def server_info(settings: Settings, arena: Arena, targets: Targets, found: Findings) -> ServerInfo:
     """What the server tells about itself."""
-    device = Device(
-        name="cpu",
-        engine=settings.engine,
-        description=_cpu_name(),
-        memory_bytes=arena.capacity_bytes,
-        thread_count=settings.worker_count * settings.threads_per_worker,
-    )
     limits = Limits(
         max_inline_bytes=MAX_INLINE_BYTES,
         max_message_bytes=MAX_MESSAGE_BYTES,
@@ -240,28 +217,36 @@ def server_info(settings: Settings, arena: Arena) -> ServerInfo:
         max_inputs=MAX_INPUTS,
         max_lease_bytes=settings.max_lease_bytes,
     )
-    return ServerInfo(version=VERSION, engines=(settings.engine,), devices=(device,), limits=limits)
-
-
-def _cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
+    engines = dict.fromkeys(each.engine for each in targets.devices if each.available)
+    return ServerInfo(
+        version=VERSION,
+        engines=tuple(engines),
+        devices=targets.devices,
+        limits=limits,
+        libraries=tuple(libraries(found.versions)),
+    )
 
 
 def _gauges(parts: _Parts) -> Gauges:
     arena, tensors = parts.arena, parts.tensors
     return Gauges(
-        queue_depth=lambda: parts.gate.queue_depth + parts.pool.queue_depth,
+        queue_depth=lambda: parts.gate.queue_depth + parts.pools.queue_depth,
         tensor_bytes_in_flight=lambda: max(arena.bytes_in_use - tensors.claimed_bytes, 0),
         tensor_pool_bytes=lambda: arena.capacity_bytes,
         models=lambda: len(parts.models),
         model_bytes=lambda: tensors.claimed_bytes - tensors.unused_bytes,
         unused_tensor_bytes=lambda: tensors.unused_bytes,
         lease_bytes=lambda: parts.leases.claimed_bytes,
-        worker_restarts=lambda: parts.pool.restarts,
+        worker_restarts=lambda: parts.pools.restarts,
+        planner_restarts=lambda: parts.planners.restarts + parts.kernel_planners.restarts,
     )
+
+
+def _watch_gpus(metrics: Metrics, found: Findings, stack: AsyncExitStack) -> None:
+    monitor = open_monitor({f"{GPUS}:{gpu.number}": gpu.bus for gpu in found.gpus if gpu.bus})
+    if monitor is not None:
+        stack.callback(monitor.close)
+        metrics.watch_gpus(monitor)
 
 
 async def _load_models(settings: Settings, parts: _Parts) -> None:
@@ -272,11 +257,33 @@ async def _load_models(settings: Settings, parts: _Parts) -> None:
         raise StartError(str(error)) from None
 
 
-async def _start(pool: WorkerPool) -> None:
+async def _start(
+    settings: Settings,
+    parts: _Parts,
+    stations: Sequence[Station],
+    found: Findings,
+    metrics: Metrics,
+) -> Targets:
+    """Start the workers of all devices. Raises StartError."""
+
+    def new_preparation(facts: DeviceFacts) -> Preparation:
+        # Only here: it takes a tenth of a second, which a server without a GPU can spare.
+        from convserve_server.services.building import prepare_gpus
+
+        return prepare_gpus(
+            facts,
+            pool=parts.kernel_planners,
+            folder=settings.plan_folder,
+            at_once=settings.planner_count,
+            listener=metrics.count_build,
+        )
+
+    started, failed = await start_stations(settings, parts.arena, stations, new_preparation)
+    missing = (*failed, *missing_gpus(settings, found))
     try:
-        await pool.start()
-    except WorkerDiedError as error:
-        raise StartError(str(error)) from None
+        return Targets(started, settings.device, missing)
+    except DeviceNotFoundError as error:
+        raise StartError(f"--device: {error}") from None
 
 
 def _add_services(

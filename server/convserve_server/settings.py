@@ -9,19 +9,23 @@ import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
 
 from convserve_server.addresses import Address, parse_addresses, parse_metrics
-from convserve_server.engines import ENGINES
+from convserve_server.engines import ENGINES, GPU_ENGINES
 from convserve_server.machine import memory_limit_bytes, usable_threads
 from convserve_server.values import (
     ModelFolder,
     parse_choice,
     parse_count,
     parse_descriptor,
+    parse_device,
     parse_engine,
+    parse_gpu_engine,
+    parse_gpus,
     parse_models,
     parse_pool_size,
     parse_seconds,
@@ -45,6 +49,11 @@ class Settings:
     metrics: Address | None = _METRICS_ADDRESS
     model: tuple[ModelFolder, ...] = ()
     engine: str = "cpu"
+    device: str = ""  # any GPU if there is one, else the CPU
+    gpus: tuple[int, ...] | None = None  # all that can be used
+    gpu_engine: str = "cuda"
+    gpu_memory_bytes: int | None = None  # what is free, but for a margin
+    plan_folder: Path = field(factory=lambda: Path(os.path.expanduser("~/.cache/convserve")))
     threads: int | None = None  # of all workers together: the usable cores
     workers: int | None = None  # one for each THREADS_PER_WORKER threads
     tensor_pool_bytes: int = field(factory=lambda: memory_limit_bytes() // 2)
@@ -137,6 +146,40 @@ _OPTIONS = (
         parse_engine,
         "NAME",
         f"what computes: {', '.join(ENGINES)}, or module:Class (default: cpu)",
+    ),
+    _Option(
+        "device",
+        parse_device,
+        "NAME",
+        "what runs calls that name no device: cpu, cuda (any GPU), or cuda:N (default: any GPU "
+        "if there is one)",
+    ),
+    _Option(
+        "gpus",
+        parse_gpus,
+        "WHICH",
+        "GPUs to compute on: auto (all that there are), none, or their numbers, such as 0,1 "
+        "(default: auto)",
+    ),
+    _Option(
+        "gpu_engine",
+        parse_gpu_engine,
+        "NAME",
+        f"what computes on GPUs: {', '.join(GPU_ENGINES)}, or module:Class, for which GPUs are "
+        "taken to be there as numbered (default: cuda)",
+    ),
+    _Option(
+        "gpu_memory_bytes",
+        parse_size,
+        "SIZE",
+        "memory that each GPU's worker reserves at its start; larger work is split (default: what "
+        "is free, but for 2GiB or a twentieth)",
+    ),
+    _Option(
+        "plan_folder",
+        Path,
+        "PATH",
+        "where what was built for GPUs is kept (default: ~/.cache/convserve)",
     ),
     _Option("threads", parse_count(1, 1024), "N", "threads that compute (default: usable cores)"),
     _Option(
@@ -278,6 +321,13 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
 def settings_of_process(arguments: Sequence[str]) -> Settings:
     """`read_settings` with this process's environment."""
     return read_settings(arguments, os.environ)
+
+
+def gpu_environment(number: int) -> dict[str, str]:
+    """The environment of a process that sees one GPU, which has this number among ours."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    name = visible.split(",")[number].strip() if visible else str(number)
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": name}
 
 
 def _parser() -> argparse.ArgumentParser:

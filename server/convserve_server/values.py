@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from convserve_server.engines import ENGINES
+from convserve_server.engines import ENGINES, GPU_ENGINES
 
 _SIZE_UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 
@@ -89,6 +89,30 @@ def parse_engine(text: str) -> str:
     """An engine's name, or `module:Class`."""
     if text not in ENGINES and ":" not in text:
         raise ValueError(f"{text!r} is not one of {', '.join(ENGINES)}, nor module:Class")
+    return text
+
+
+def parse_gpu_engine(text: str) -> str:
+    """The name of an engine for GPUs, or `module:Class`."""
+    if text not in GPU_ENGINES and ":" not in text:
+        raise ValueError(f"{text!r} is not one of {', '.join(GPU_ENGINES)}, nor module:Class")
+    return text
+
+
+def parse_gpus(text: str) -> tuple[int, ...] | None:
+    """`auto` (None), `none`, or the numbers of GPUs with commas between them."""
+    if text in ("auto", "none"):
+        return None if text == "auto" else ()
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"\d{1,3}", number) for number in numbers):
+        raise ValueError(f"{text!r} is not auto, none, or numbers such as 0,1")
+    return tuple(dict.fromkeys(map(int, numbers)))
+
+
+def parse_device(text: str) -> str:
+    """`cpu`, `cuda`, or the name of one GPU."""
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", text):
+        raise ValueError(f"{text!r} is not cpu, cuda, or a GPU such as cuda:0")
     return text
 
 

@@ -63,6 +63,16 @@ def test_unknown_devices_and_optimizers_are_refused(client):
     assert caught.value.field == "optimizer"
 
 
+def test_an_optimizer_without_training_is_refused(client, server, capsys):
+    with pytest.raises(cs.InvalidArgumentError, match="ask for training too") as caught:
+        client.plan([cs.ReLU()], (1, 2), optimizer="adam")
+    assert caught.value.field == "optimizer"
+    assert caught.value.metadata["value"] == "adam"
+    network, shape = str(EXAMPLES / "alexnet.json"), ("--input", "8x3x224x224")
+    assert main(["plan", network, *shape, "--optimizer", "sgd", "--server", server.address]) == 2
+    assert "'sgd' is for a plan of training" in capsys.readouterr().err
+
+
 def test_one_command_says_up_to_which_batch_and_why(server, capsys):
     network = str(EXAMPLES / "vgg16.json")
     arguments = ["--input", "Nx3x224x224", "--device", "l4", "--max-batch"]

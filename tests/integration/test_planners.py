@@ -14,7 +14,7 @@ from convserve.tensors import TensorSpec, spec_to_message
 from convserve.v1 import compute_service_pb2, planning_service_pb2
 
 from tests.server import start_server
-from tests.wire import call
+from tests.wire import call, scrape
 
 LAYERS = 1000
 
@@ -81,6 +81,7 @@ def test_a_plan_that_takes_too_long_is_refused_and_the_server_goes_on():
         assert len(plan(server, 10).layers) == 10
         with grpc.insecure_channel(server.address) as channel:
             call(channel, "GetServerInfo", compute_service_pb2.GetServerInfoRequest())
+        assert scrape(server.metrics_address)["convserve_planner_restarts_total"] == 1
 
 
 def test_without_cudnn_a_plan_for_a_gpu_says_what_it_does_not_know(server):

@@ -130,6 +130,13 @@ def test_the_command_prints_json(command):
     assert {track["name"] for track in document["axes"][0]["tracks"]} == {"input", "conv1", "relu1"}
 
 
+def test_the_axes_of_the_command_do_not_swallow_the_network(command):
+    options = ("--input", "1x1x512x512", "--memory", "1MiB", "--json", "--axes", "2,3")
+    code, printed, _ = command("tiles", *options, "net.json")
+    assert code == 0
+    assert [axis["axis"] for axis in json.loads(printed)["axes"]] == [2, 3]
+
+
 def test_the_command_says_what_is_wrong(command):
     code, _, errors = command("tiles", "net.json", "--input", "1x1x64x64", "--memory", "lots")
     assert code == 2

@@ -126,7 +126,7 @@ def test_the_worker_is_lost_and_replaced(start, fifo):
         assert len(run(channel, 1)) == 1
     assert first not in workers_of(server)
     metrics = scrape(server.metrics_address)
-    assert metrics["convserve_worker_restarts_total"] == 2
+    assert metrics['convserve_worker_restarts_total{device="cpu"}'] == 2
     assert metrics["convserve_tensor_bytes_in_flight"] == 0
 
 

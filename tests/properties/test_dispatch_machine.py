@@ -6,7 +6,7 @@ import pytest
 from convserve.errors import DeadlineExceededError, OverloadedError, TooLargeError
 from convserve_server.scheduling import batching, dispatch
 from convserve_server.scheduling.batching import Task
-from convserve_server.scheduling.dispatch import JOBS_PER_WORKER, Dispatcher
+from convserve_server.scheduling.dispatch import JOBS_AHEAD, Dispatcher
 from convserve_server.scheduling.events import (
     Cancel,
     Finished,
@@ -29,12 +29,15 @@ MAX_PASSES = 2  # few, so that it matters often
 class Dispatches(RuleBasedStateMachine):
     """Keeps a plain account of tasks, jobs and workers, and holds every command against it."""
 
+    lanes = 1
+
     def __init__(self):
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(dispatch, "MAX_PASSES", MAX_PASSES)
         self.patch.setattr(batching, "BATCH_SECONDS", math.inf)  # the account knows no paces
         self.dispatcher = Dispatcher(
+            lanes=self.lanes,
             queue_limit=QUEUE_LIMIT,
             working_budget_bytes=BUDGET,
             batch_rows=ROWS,
@@ -95,8 +98,8 @@ class Dispatches(RuleBasedStateMachine):
 
     def check_worker(self, worker, tasks):
         load = {number: len(jobs) for number, jobs in self.workers.items()}
-        assert load[worker] == min(load.values()) < JOBS_PER_WORKER
-        if load[worker]:
+        assert load[worker] == min(load.values()) < self.lanes + JOBS_AHEAD
+        if load[worker] >= self.lanes:
             assert not self.can_grow(tasks), "sent ahead, and could still have grown"
 
     def can_grow(self, tasks):
@@ -246,8 +249,8 @@ class Dispatches(RuleBasedStateMachine):
 
     @invariant()
     def nobody_waits_without_a_reason(self):
-        """Beside a free worker, who leads lacks memory, waits behind such a one, or for a Wake."""
-        if all(self.workers.values()):
+        """Beside a free lane, who leads lacks memory, waits behind such a one, or for a Wake."""
+        if all(len(jobs) >= self.lanes for jobs in self.workers.values()):
             return
         for task in sorted(self.waiting.values(), key=place):
             if not self.leads(task):
@@ -288,5 +291,13 @@ def place(task):
     return (-task.priority, task.id)
 
 
+class DispatchesToLanes(Dispatches):
+    """Workers with several jobs in progress."""
+
+    lanes = 3
+
+
 TestDispatches = Dispatches.TestCase
 TestDispatches.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestDispatchesToLanes = DispatchesToLanes.TestCase
+TestDispatchesToLanes.settings = settings(max_examples=75, stateful_step_count=60, deadline=None)

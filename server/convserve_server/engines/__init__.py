@@ -15,15 +15,20 @@ ENGINES: dict[str, str] = {
     "reference": "convserve_server.engines.reference.engine:ReferenceEngine",
     "cpu": "convserve_server.engines.cpu.engine:CpuEngine",
 }
+# Engines of GPUs: each is made with `lanes` and `memory_bytes`, on the first GPU that it sees.
+GPU_ENGINES: dict[str, str] = {
+    "cuda": "convserve_server.engines.cuda.opening:open_engine",
+}
 ADVISORS: dict[str, str] = {
     "reference": "convserve_server.engines.reference.advice:ReferenceAdvisor",
     "cpu": "convserve_server.engines.cpu.advice:CpuAdvisor",
+    "cuda": "convserve_server.engines.cuda.advice:CudaAdvisor",
 }
 
 
 def load_engine(location: str, **options: object) -> Engine:
     """The engine called `location`, or at `module:Class`. Imports what it needs."""
-    engine: Engine = _load(ENGINES.get(location, location))(**options)
+    engine: Engine = _load((ENGINES | GPU_ENGINES).get(location, location))(**options)
     return engine
 
 

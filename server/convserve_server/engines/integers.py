@@ -28,8 +28,22 @@ def check_integer_bound(
 
     Raises InvalidArgumentError for `field` if the bound is above the largest `output_dtype`.
     """
-    bound = _largest(x) * _largest_sum(weight, summed_axes)
-    bound += 0 if bias is None else _largest(bias)
+    largest_bias = 0 if bias is None else _largest(bias)
+    return judge_integer_bound(
+        _largest(x), _largest_sum(weight, summed_axes), largest_bias, output_dtype, field=field
+    )
+
+
+def judge_integer_bound(
+    x: int, weight_sum: float, bias: int, output_dtype: str, *, field: str
+) -> int:
+    """What `check_integer_bound` returns and raises, from the numbers that it finds in the arrays.
+
+    They are max|x|, max(sum|weight|) as summed in float64, and max|bias| (0 without one).
+    """
+    if weight_sum >= _EXACT_FLOAT64:
+        weight_sum *= _ROUNDING_MARGIN
+    bound = x * int(weight_sum) + bias
     limit = int(np.iinfo(dtype_of(output_dtype)).max)
     if bound > limit:
         wider = "" if output_dtype == "int64" else " or to int64"
@@ -56,11 +70,10 @@ def _largest(array: Array) -> int:
     return max(int(array.max()), -int(array.min()))
 
 
-def _largest_sum(weight: Array, summed_axes: tuple[int, ...]) -> int:
-    """The largest sum|weight| over `summed_axes`; at most 1e-6 too large from 2**53 on."""
+def _largest_sum(weight: Array, summed_axes: tuple[int, ...]) -> float:
+    """The largest sum|weight| over `summed_axes`, in float64."""
     if weight.dtype == np.bool_:
         weight = weight.astype(np.uint8)
     above = np.maximum(weight, 0).sum(axis=summed_axes, dtype=np.float64)
     below = np.minimum(weight, 0).sum(axis=summed_axes, dtype=np.float64)
-    largest = float(np.max(above - below, initial=0.0))
-    return int(largest if largest < _EXACT_FLOAT64 else largest * _ROUNDING_MARGIN)
+    return float(np.max(above - below, initial=0.0))

@@ -10,6 +10,14 @@ from convserve.errors import InvalidArgumentError
 from convserve.tensors import Array, dtype_of
 
 
+def check_scales(scales: Array, field: str) -> None:
+    """Raise InvalidArgumentError for `field` unless all are finite numbers above 0."""
+    if not (np.isfinite(scales) & (scales > 0)).all():
+        raise InvalidArgumentError(
+            "a scale is not a finite number above 0; quantize with such scales", field=field
+        )
+
+
 @frozen(eq=False)
 class Quantizer:
     """A factor per channel, and the zero point and the type of the result."""
@@ -26,11 +34,7 @@ class Quantizer:
         """
         scales = {role: array for role, array in weights.items() if role.endswith("_scale")}
         for role, array in scales.items():
-            if not (np.isfinite(array) & (array > 0)).all():
-                raise InvalidArgumentError(
-                    "a scale is not a finite number above 0; quantize with such scales",
-                    field=f"tensors['{name}.{role}']",
-                )
+            check_scales(array, f"tensors['{name}.{role}']")
         x, weight, y = (
             scales[f"{each}_scale"].astype(np.float64) for each in ("input", "weight", "output")
         )

@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from convserve_server.observability.nvml import GpuMonitor
+
 # From the fastest small call to the longest one allowed.
 _SECONDS_BUCKETS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -32,7 +34,8 @@ class Gauges:
     model_bytes: Callable[[], int]
     unused_tensor_bytes: Callable[[], int]
     lease_bytes: Callable[[], int]
-    worker_restarts: Callable[[], int]
+    worker_restarts: Callable[[], Mapping[str, int]]  # by device
+    planner_restarts: Callable[[], int]
 
 
 @frozen
@@ -62,16 +65,24 @@ class _RpcMetrics:
 
 
 class _Restarts(Collector):
-    """A counter that another object keeps."""
+    """Counters that other objects keep."""
 
-    def __init__(self, read: Callable[[], int]) -> None:
-        self._read = read
+    def __init__(self, gauges: Gauges) -> None:
+        self._gauges = gauges
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        yield CounterMetricFamily(
+        workers = CounterMetricFamily(
             "convserve_worker_restarts",
             "Worker processes started anew after one was lost.",
-            value=self._read(),
+            labels=["device"],
+        )
+        for device, count in self._gauges.worker_restarts().items():
+            workers.add_metric([device], count)
+        yield workers
+        yield CounterMetricFamily(
+            "convserve_planner_restarts",
+            "Planner processes that were lost, or killed with their task.",
+            value=self._gauges.planner_restarts(),
         )
 
 
@@ -114,13 +125,26 @@ class Metrics:
         self._batch_rows = Histogram(
             "convserve_batch_rows",
             "Rows of the batches that calls were computed in.",
+            ["device"],
             buckets=_ROWS_BUCKETS,
             registry=self.registry,
         )
         self._steps = Counter(
             "convserve_steps",
             "Layers and operations computed.",
-            ["engine", "algorithm"],
+            ["device", "engine", "algorithm"],
+            registry=self.registry,
+        )
+        self._builds = Counter(
+            "convserve_gpu_builds",
+            "Plans and kernels that calls on GPUs needed, by where they came from.",
+            ["what", "source"],
+            registry=self.registry,
+        )
+        self._build_seconds = Counter(
+            "convserve_gpu_build_seconds",
+            "Time that getting them took.",
+            ["what", "source"],
             registry=self.registry,
         )
 
@@ -149,7 +173,7 @@ class Metrics:
         ):
             gauge = Gauge(f"convserve_{name}", help_text, registry=self.registry)
             gauge.set_function(read)
-        self.registry.register(_Restarts(gauges.worker_restarts))
+        self.registry.register(_Restarts(gauges))
 
     def count_call(
         self,
@@ -176,11 +200,20 @@ class Metrics:
             sent=self._sent.labels(rpc),
         )
 
-    def count_work(self, steps: Mapping[tuple[str, str], int], rows: int) -> None:
-        """Count the steps that each (engine, algorithm) computed, in a batch of `rows`."""
+    def count_build(self, what: str, source: str, seconds: float) -> None:
+        """Count a plan or kernel for a GPU, by where it came from, and how long that took."""
+        self._builds.labels(what, source).inc()
+        self._build_seconds.labels(what, source).inc(seconds)
+
+    def watch_gpus(self, monitor: GpuMonitor) -> None:
+        """Tell how GPUs are doing too, from now on."""
+        self.registry.register(monitor)
+
+    def count_work(self, device: str, steps: Mapping[tuple[str, str], int], rows: int) -> None:
+        """Count the steps that each (engine, algorithm) of a device computed, in such a batch."""
         for labels, count in steps.items():
-            self._steps.labels(*labels).inc(count)
-        self._batch_rows.observe(rows)
+            self._steps.labels(device, *labels).inc(count)
+        self._batch_rows.labels(device).observe(rows)
 
 
 class _HttpServer(Protocol):

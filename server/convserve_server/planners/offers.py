@@ -13,6 +13,7 @@ from convserve.errors import ConvserveError, UnsupportedError
 from convserve_server.cache import ByteCache
 from convserve_server.observability.logs import fields
 from convserve_server.planners.cudnn.messages import OfferRequest, decode_offer, encode_request
+from convserve_server.planners.flights import Flights
 from convserve_server.planners.pool import PlannerPool, TaskError
 from convserve_server.planning.devices.properties import DeviceProperties
 from convserve_server.planning.kernels import Convolution, Offer
@@ -42,7 +43,7 @@ class OfferDesk:
         self._pool = pool
         self._at_once = at_once
         self._known: ByteCache[bytes, Offer | str] = ByteCache(CACHE_BYTES)
-        self._asked: dict[bytes, asyncio.Task[Offer | str]] = {}
+        self._flights: Flights[bytes, Offer | str] = Flights()
 
     async def collect(
         self, convolutions: Sequence[Convolution], properties: DeviceProperties
@@ -78,11 +79,7 @@ class OfferDesk:
         known = self._known.get(request)
         if known is not None:
             return known
-        asking = self._asked.get(request)
-        if asking is None:
-            asking = self._asked[request] = asyncio.create_task(self._ask(request))
-            asking.add_done_callback(lambda task: self._settle(request, task))
-        return await asyncio.shield(asking)  # others may wait for it too
+        return await self._flights.join(request, lambda: self._ask(request))
 
     async def _ask(self, request: bytes) -> Offer | str:
         try:
@@ -96,11 +93,6 @@ class OfferDesk:
             raise TaskError(f"an offer that cannot be read: {error}") from error
         self._known.put(request, offer, len(request) + (1 + OBJECT_BYTES) * len(response))
         return offer
-
-    def _settle(self, request: bytes, asking: asyncio.Task[Offer | str]) -> None:
-        del self._asked[request]
-        if not asking.cancelled():
-            asking.exception()  # whoever waited has it
 
 
 def _failure(error: ConvserveError | TaskError) -> str:

@@ -64,6 +64,7 @@ class PlannerPool:
         self._busy: set[PlannerProcess] = set()
         self._burials: set[asyncio.Task[str]] = set()  # processes that are being ended
         self._is_stopping = False
+        self.restarts = 0  # how many processes were ended whose places others take
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -184,6 +185,7 @@ class PlannerPool:
 
     def _bury(self, process: PlannerProcess) -> None:
         """End a process and reap it, aside."""
+        self.restarts += not self._is_stopping
         self._busy.discard(process)
         burial = asyncio.create_task(process.end())
         self._burials.add(burial)

@@ -14,6 +14,8 @@ TASKS: dict[str, str] = {
     "import_network": "convserve_server.planning.importers.task:import_network",
     "plan_tiles": "convserve_server.services.tiles:tiles_task",
     "cudnn_offer": "convserve_server.planners.cudnn.task:offer",
+    "cudnn_build": "convserve_server.planners.cudnn.task:build",
+    "cuda_compile": "convserve_server.planners.nvrtc:compile_kernel",
 }
 
 

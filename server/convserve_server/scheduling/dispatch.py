@@ -16,8 +16,9 @@ for company lets others go, for a bounded time. A task that lacks memory is pass
 times at most; then nobody behind it starts, so that memory comes free for it. And a task goes along
 with an earlier one of its key.
 
-A job is sent ahead, to a worker that is still busy, if it is the first in order and cannot grow:
-then the worker need not wait for a message between two jobs.
+A worker has as many jobs in progress as it has lanes. One more is sent ahead to a worker that is
+busy on all of them, if it is the first in order and cannot grow: then the worker need not wait for
+a message between two jobs.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from convserve_server.scheduling.events import (
 from convserve_server.scheduling.refusals import overloaded, too_large, too_late
 
 MAX_PASSES = 8  # how many starts may pass a task that lacks memory
-JOBS_PER_WORKER = 2  # one that runs, and one sent ahead
+JOBS_AHEAD = 1  # that are sent to a worker beside those that it has lanes for
 FIRST_RETRY_SECONDS = 1.0  # what a caller is told to wait while nothing has finished
 MIN_RETRY_SECONDS = 0.1
 MAX_RETRY_SECONDS = 10.0
@@ -82,8 +83,9 @@ class Dispatcher:
     """Hands tasks to workers, in batches where it helps. See the module for the rules.
 
     At most `queue_limit` tasks wait. What has been started and not finished never needs more than
-    `working_budget_bytes`. A batch has at most `batch_rows` rows and `batch_bytes` bytes, unless a
-    single task has more; one row turns batching off. A task waits for company at most
+    `working_budget_bytes`. Each worker has `lanes` jobs in progress. A batch has at most
+    `batch_rows` rows and `batch_bytes` bytes, unless a single task has more; one row turns batching
+    off. A task waits for company at most
     `batch_wait_seconds`. After a batch was lost with its worker, tasks of its key run one by one
     for `suspect_seconds`.
     """
@@ -96,9 +98,11 @@ class Dispatcher:
         batch_rows: int,
         batch_bytes: int,
         batch_wait_seconds: float,
+        lanes: int = 1,
         suspect_seconds: float = 60.0,
     ) -> None:
         self.queue_limit = queue_limit
+        self.lanes = lanes
         self.working_budget_bytes = working_budget_bytes
         self.suspect_seconds = suspect_seconds
         limits = BatchLimits(batch_rows, batch_bytes, working_budget_bytes, batch_wait_seconds)
@@ -216,9 +220,9 @@ class Dispatcher:
     def _start_jobs(self, commands: list[Command]) -> None:
         while self._workers and (leader := self._next_leader()):
             worker = min(self._workers.values(), key=_Worker.load)
-            if len(worker.jobs) == JOBS_PER_WORKER:
+            if len(worker.jobs) == self.lanes + JOBS_AHEAD:
                 return
-            if worker.jobs and self._queue.can_grow(leader, self._now):
+            if len(worker.jobs) >= self.lanes and self._queue.can_grow(leader, self._now):
                 return
             commands.append(self._start(leader, worker))
 
@@ -265,7 +269,7 @@ class Dispatcher:
             commands.append(Wake(due))
 
     def _has_free_worker(self) -> bool:
-        return any(not worker.jobs for worker in self._workers.values())
+        return any(len(worker.jobs) < self.lanes for worker in self._workers.values())
 
     def _check(self, event: Event, legal: bool) -> None:
         if not legal:

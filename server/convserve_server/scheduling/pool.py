@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from convserve.errors import ConvserveError, WorkerDiedError
 
+from convserve_server.engines.base import DeviceFacts, EngineSpec
 from convserve_server.scheduling.batching import Task
 from convserve_server.scheduling.dispatch import Dispatcher
 from convserve_server.scheduling.events import (
@@ -51,16 +52,15 @@ class WorkerPool:
     def __init__(
         self,
         arena: Arena,
-        engine: str,
+        engine: EngineSpec,
         dispatcher: Dispatcher,
         *,
         workers: int = 1,
-        threads: int | None = None,
         gather_seconds: float = 0.0,
         ready_seconds: float = 60.0,
         abandon_seconds: float = 5.0,
     ) -> None:
-        """`engine` is a name or `module:Class`, with `threads` for each of the `workers`.
+        """`workers` children make the engine, with as many lanes as the dispatcher knows of.
 
         Jobs that come while the event loop is busy are submitted together, after `gather_seconds`
         at the latest. A child that is not ready after `ready_seconds` is killed; so is one that
@@ -70,14 +70,14 @@ class WorkerPool:
         self._dispatcher = dispatcher
         self._rush = Rush(self._submit, gather_seconds)
         self._workers = [
-            Worker(number, arena, engine, self, threads=threads, ready_seconds=ready_seconds)
+            Worker(number, arena, engine, self, ready_seconds=ready_seconds)
             for number in range(workers)
         ]
         self._up: set[int] = set()
         self._ids = itertools.count(1)
         self._waiting: dict[int, Pending] = {}
         self._outstanding = [
-            Outstanding(worker, arena, abandon_seconds) for worker in self._workers
+            Outstanding(worker, arena, abandon_seconds, engine.lanes) for worker in self._workers
         ]
         self._able, self._unable = asyncio.Event(), asyncio.Event()  # one of them is set
         self._unable.set()
@@ -98,6 +98,21 @@ class WorkerPool:
     def queue_depth(self) -> int:
         """How many jobs wait; those that workers have are not counted."""
         return self._dispatcher.queue_length
+
+    @property
+    def load(self) -> int:
+        """How many jobs wait, or workers have."""
+        return self.queue_depth + sum(map(len, self._outstanding))
+
+    @property
+    def is_able(self) -> bool:
+        """Whether there is a child, or was one lately."""
+        return self._able.is_set()
+
+    @property
+    def device(self) -> DeviceFacts | None:
+        """What the workers found out about their device, if they have one of their own."""
+        return self._workers[0].device
 
     async def until_able(self) -> None:
         """Wait until a child has been started."""

@@ -67,8 +67,8 @@ class Call:
         self.seconds = 0.0  # from its start to its end, once it has ended
         self._stage_started = self.started
         self.stages: dict[str, float] = {}
-        # What was computed: steps by engine and algorithm, and the rows of the batch.
-        self.work: list[tuple[Mapping[tuple[str, str], int], int]] = []
+        # What was computed: the device, steps by engine and algorithm, and the rows of the batch.
+        self.work: list[tuple[str, Mapping[tuple[str, str], int], int]] = []
         self.received_bytes = 0
         self.sent_bytes = 0
         self.stop_error: ConvserveError | None = None
@@ -211,7 +211,8 @@ class Call:
         self._stage_started = now
 
     def move_stage(self, source: str, target: str, seconds: float) -> None:
-        """Count `seconds` of one stage to another, which ran inside of it."""
+        """Count up to `seconds` of one stage to another, which ran inside of it."""
+        seconds = min(seconds, self.stages.get(source, 0.0))
         self.add_stage(source, -seconds)
         self.add_stage(target, seconds)
 

@@ -14,8 +14,8 @@ from convserve_server.planning.inverse import Search, find_layers
 from convserve_server.services.bounds import check_length
 from convserve_server.services.calls import Call
 from convserve_server.services.headers import read_inputs
-from convserve_server.services.plans import Host, advisor_of, profile_of
-from convserve_server.services.requests import RequestReader
+from convserve_server.services.plans import advisor_of, profile_of
+from convserve_server.services.targets import Targets
 
 MAX_SIZES = 3
 
@@ -23,9 +23,8 @@ MAX_SIZES = 3
 class ExplainingService:
     """The rpcs ExplainLayer and FindLayers of `convserve.v1.PlanningService`."""
 
-    def __init__(self, host: Host, reader: RequestReader) -> None:
-        self._host = host
-        self._reader = reader
+    def __init__(self, targets: Targets) -> None:
+        self._targets = targets
 
     async def explain_layer(
         self, request: messages.ExplainLayerRequest, call: Call
@@ -49,15 +48,16 @@ class ExplainingService:
         kind = request.WhichOneof("subject")
         if kind is None:
             raise InvalidArgumentError("give a layer or a text", field="subject")
-        self._reader.check_device(request.device, profiles())
+        self._targets.check(request.device, profiles())
+        host = self._targets.host(request.device)
         check_length(request.wanted_size, MAX_SIZES, "sizes", "wanted_size")
         with error_at("layer"):
             layer = layer_from_message(request.layer) if kind == "layer" else None
-        profile = profile_of(request.device, self._host)
+        profile = profile_of(request.device, host)
         explanation = explain_layer(
             request.text if layer is None else layer,
             read_inputs(request.inputs),
-            advisor=advisor_of(profile, self._host),
+            advisor=advisor_of(profile, host),
             dialect=request.dialect,
             wanted=tuple(request.wanted_size),
             compare=request.compare,

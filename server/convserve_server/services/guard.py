@@ -204,8 +204,8 @@ class Guard(grpc.GenericRpcHandler):
             received_bytes=call.received_bytes,
             sent_bytes=call.sent_bytes,
         )
-        for steps, rows in call.work:
-            self._metrics.count_work(steps, rows)
+        for device, steps, rows in call.work:
+            self._metrics.count_work(device, steps, rows)
         level = logging.DEBUG if _is_usual(call, code, error) else logging.INFO
         if not _LOG.isEnabledFor(level):
             return

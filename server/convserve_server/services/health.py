@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
 
 from convserve.services import METHODS
 from grpc_health.v1 import health, health_pb2
@@ -22,10 +23,27 @@ async def set_health(
         await servicer.set(service, status)
 
 
-async def follow(pool: WorkerPool, servicer: health.aio.HealthServicer) -> None:
+async def follow(pools: Sequence[WorkerPool], servicer: health.aio.HealthServicer) -> None:
     """Say that nothing is computed for as long as no worker can be started. Plans need none."""
     while True:
-        await pool.until_unable()
+        await _until_unable(pools)
         await set_health(servicer, NOT_SERVING, COMPUTING)
-        await pool.until_able()
+        await _until_able(pools)
         await set_health(servicer, SERVING, COMPUTING)
+
+
+async def _until_unable(pools: Sequence[WorkerPool]) -> None:
+    """Wait until none of the pools can work."""
+    while any(pool.is_able for pool in pools):
+        for pool in pools:
+            await pool.until_unable()
+
+
+async def _until_able(pools: Sequence[WorkerPool]) -> None:
+    """Wait until one of the pools can work."""
+    waits = [asyncio.create_task(pool.until_able()) for pool in pools]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

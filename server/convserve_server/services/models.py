@@ -7,8 +7,9 @@ import base64
 import logging
 import secrets
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import TypeAlias
 
 from attrs import define, field, frozen
 from convserve.errors import (
@@ -24,13 +25,14 @@ from convserve.servers import ModelInfo
 from convserve.tensors import TensorSpec
 
 from convserve_server.observability.logs import fields
-from convserve_server.scheduling.pool import WorkerPool
 from convserve_server.services.tensors import Parcel, TensorStore
 from convserve_server.workers.arena import Placement, Region
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 RETRY_SECONDS = 5.0
+
+Forget: TypeAlias = Callable[[str], Awaitable[None]]
 
 _LOG = logging.getLogger(__name__)
 
@@ -86,8 +88,9 @@ class ModelStore:
     for ever.
     """
 
-    def __init__(self, pool: WorkerPool, tensors: TensorStore, idle_seconds: float) -> None:
-        self._pool = pool
+    def __init__(self, forget: Forget, tensors: TensorStore, idle_seconds: float) -> None:
+        """`forget` has the workers drop what they kept for a model's id."""
+        self._forget = forget
         self._tensors = tensors
         self._idle_seconds = idle_seconds
         self._entries: dict[str, _Entry] = {}
@@ -239,7 +242,7 @@ class ModelStore:
     async def _free(self, entry: _Entry) -> None:
         if entry.users:
             await entry.idle.wait()
-        await self._pool.forget(entry.model.id)
+        await self._forget(entry.model.id)
         self._tensors.drop(entry.model.parcels)
 
     def page(self, page_size: int, page_token: str) -> tuple[tuple[ModelInfo, ...], str]:

@@ -10,12 +10,20 @@ from convserve.errors import TooLargeError
 from convserve.tensors import Shape, TensorSpec
 
 from convserve_server.planning.memory import working_bytes
-from convserve_server.planning.program import Advisor, Program, Work, work_outputs
-from convserve_server.planning.tiling import Piece, Slices, row_pieces, split
+from convserve_server.planning.program import Advisor, Program, Work, work_outputs, work_parameters
+from convserve_server.planning.tiling import (
+    Piece,
+    Slices,
+    is_row_separable,
+    rebatched,
+    row_pieces,
+    split,
+)
 from convserve_server.workers.messages import Taken, encode_work
 
 # Inputs and results of a block of rows: computed while the next is received and the last is sent.
 BLOCK_BYTES = 16 << 20
+MAX_BATCH_TENSORS = 1024
 
 
 @frozen(kw_only=True)
@@ -34,6 +42,7 @@ class EncodedPiece:
     is_frugal: bool = False
     taken: Mapping[str, Taken] = field(factory=dict)
     kept: Mapping[str, Slices] = field(factory=dict)
+    has_whole_weights: bool = True
 
 
 def make_pieces(
@@ -52,6 +61,7 @@ def make_pieces(
             return _encode(blocks, needed, shapes, is_frugal=False)
         return (_whole(work, needed),)
     found = split(work, advisor, budget_bytes)
+    shapes |= {spec.name: spec.shape for spec in work_parameters(work)}
     if not found.pieces:
         raise TooLargeError(
             f"beside its tensors the work needs {needed} bytes, for intermediate results and "
@@ -64,6 +74,17 @@ def make_pieces(
             },
         )
     return _encode(found.pieces, found.working_bytes, shapes, is_frugal=True)
+
+
+def sample_work(program: Program) -> bytes:
+    """The work for one row, equal for all that one batch may be made of; empty for none.
+
+    A batch is gathered part by part: of many tensors that costs more than it saves.
+    """
+    tensors = len(program.inputs) + sum(len(step.parameters) for step in program.steps)
+    if not is_row_separable(program) or not program.inputs[0].shape[0]:
+        return b""
+    return encode_work(rebatched(program, 1)) if tensors <= MAX_BATCH_TENSORS else b""
 
 
 def _whole(work: Work, needed: int) -> EncodedPiece:
@@ -89,9 +110,11 @@ def _encode(
             is_frugal=is_frugal,
             taken={
                 name: Taken(shapes[name], part)
-                for name, part in (*piece.inputs.items(), *piece.outputs.items())
+                for parts in (piece.inputs, piece.weights, piece.outputs)
+                for name, part in parts.items()
             },
             kept={name: part for name, part in piece.kept.items() if part},
+            has_whole_weights=not piece.weights,
         )
         for piece, made_rows in zip(pieces, reversed(made), strict=True)
     )

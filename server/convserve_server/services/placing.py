@@ -44,8 +44,9 @@ class Placed:
                 taken=piece.taken,
                 kept=piece.kept,
                 is_frugal=piece.is_frugal,
-                key=request.model_id,
+                key=request.model_id if piece.has_whole_weights else "",
                 layout=request.options.layout,
+                precision=request.options.precision,
                 batch_key=batch_key,
                 rows=request.rows,
                 byte_count=request.pool_bytes,
@@ -68,9 +69,9 @@ class Placed:
         )
 
     def _batch_key(self) -> Hashable | None:
-        """What calls have in common that may be one batch: work, layout, and weights.
+        """What calls have in common that may be one batch: work, layout, precision and weights.
 
-        Precision and device are not: no engine reads them. One that does needs them here.
+        Each device has a queue of its own.
         """
         request = self.request
         if not request.sample_work or len(request.pieces) > 1:
@@ -81,7 +82,8 @@ class Placed:
         if sum(weight.spec.byte_count for weight in weights) > MAX_COMPARED_BYTES:
             return None
         values = tuple(bytes(weight.view()) for weight in weights)
-        return (request.sample_work, request.options.layout, request.model_id, values)
+        options = request.options
+        return (request.sample_work, options.layout, options.precision, request.model_id, values)
 
 
 def pool_bytes(request: Request, shared: SharedTensors) -> int:

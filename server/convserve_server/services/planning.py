@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 
 from convserve.codec import to_message
-from convserve.servers import Device
 from convserve.v1 import device_pb2
 from convserve.v1.planning_service_pb2 import ListDevicesRequest, ListDevicesResponse, PlanRequest
 
@@ -18,7 +17,6 @@ from convserve_server.planning.devices.properties import device_properties
 from convserve_server.services.calls import Call
 from convserve_server.services.headers import READ_INLINE_BYTES
 from convserve_server.services.plans import (
-    Host,
     asks_cudnn,
     decode_convolutions,
     encode_convolutions,
@@ -26,7 +24,7 @@ from convserve_server.services.plans import (
     make_plan,
     wanted_convolutions,
 )
-from convserve_server.services.requests import RequestReader
+from convserve_server.services.targets import Targets
 
 CACHE_BYTES = 32 << 20
 # About 500 layers. A thread that plans them holds the loop up by 10 ms now and then, and one that
@@ -43,15 +41,11 @@ class PlanningService:
 
     def __init__(
         self,
-        host: Host,
-        reader: RequestReader,
-        devices: tuple[Device, ...],
+        targets: Targets,
         planners: PlannerPool,
         offers: OfferDesk,
     ) -> None:
-        self._host = host
-        self._reader = reader
-        self._devices = devices
+        self._targets = targets
         self._planners = planners
         self._offers = offers
         self._thread = asyncio.Lock()  # several would share one lock of the interpreter with us
@@ -62,7 +56,7 @@ class PlanningService:
         key = request.SerializeToString(deterministic=True)
         response = self._plans.get(key)
         if response is None:
-            self._reader.check_device(request.device, profiles())
+            self._targets.check(request.device, profiles())
             kernels = await self._collect(request, key) if asks_cudnn(request) else None
             response = await self._plan(request, key, kernels)
             call.end_stage("compute")
@@ -74,17 +68,18 @@ class PlanningService:
         """Every device, the default first; those that can only be planned for last."""
         response = ListDevicesResponse()
         known = (profile.device() for profile in profiles().values())
-        for device in (*self._devices, *known):
+        for device in (*self._targets.devices, *known):
             response.devices.append(to_message(device, device_pb2.Device()))
         return response
 
     async def _plan(self, request: PlanRequest, key: bytes, kernels: Collection | None) -> bytes:
+        host = self._targets.host(request.device)
         answers = None if kernels is None else kernels.answers
         return await self._aside(
             len(key),
             "plan",
-            lambda: encode_task(self._host, key, answers),
-            lambda: make_plan(request, self._host, answers),
+            lambda: encode_task(host, key, answers),
+            lambda: make_plan(request, host, answers),
         )
 
     async def _collect(self, request: PlanRequest, key: bytes) -> Collection:
@@ -92,7 +87,7 @@ class PlanningService:
         convolutions = await self._aside(
             len(key),
             "plan_convolutions",
-            lambda: encode_task(self._host, key, None),
+            lambda: encode_task(self._targets.host(request.device), key, None),
             lambda: encode_convolutions(wanted_convolutions(request)),
         )
         return await self._offers.collect(

@@ -8,6 +8,7 @@ from functools import lru_cache
 import msgspec
 from attrs import evolve, frozen
 from convserve.codec import from_message, to_fields
+from convserve.errors import InvalidArgumentError
 from convserve.networks import Network
 from convserve.plans import Plan
 from convserve.runs import RunOptions
@@ -17,7 +18,13 @@ from convserve.v1 import plan_pb2
 from convserve.v1.planning_service_pb2 import PlanRequest, PlanResponse
 
 from convserve_server.engines import load_advisor
-from convserve_server.planning.devices import GPU, DeviceProfile, host_profile, profiles
+from convserve_server.planning.devices import (
+    GPU,
+    DeviceProfile,
+    gpu_profile,
+    host_profile,
+    profiles,
+)
 from convserve_server.planning.devices.properties import device_properties, property_devices
 from convserve_server.planning.gpu import Answers, GpuAdvisor, wanted_of
 from convserve_server.planning.kernels import Convolution, Offer, Policy
@@ -31,13 +38,14 @@ WORKSPACE_SHARE = 8  # a kernel's workspace may take this part of a GPU's memory
 class Host(msgspec.Struct, frozen=True):
     """What plans depend on beside the request: the server's own device, and what computes there.
 
-    `memory_bytes` are those that tensors may take.
+    `memory_bytes` are those that tensors may take. `gpu` is what its driver calls it, of a GPU.
     """
 
     device: str
     engine: str
     threads: int
     memory_bytes: int
+    gpu: str = ""
 
 
 class PlanTask(msgspec.Struct, frozen=True):
@@ -139,13 +147,27 @@ def make_plan(request: PlanRequest, host: Host, answers: Answers | None) -> byte
 def _read(request: PlanRequest) -> _Question:
     inputs = read_inputs(request.inputs)
     options = from_message(request, RunOptions)
+    _check_optimizer(request)
     return _Question(read_network(request.network), inputs, options)
+
+
+def _check_optimizer(request: PlanRequest) -> None:
+    """Raise InvalidArgumentError for an optimizer of a plan that trains nothing."""
+    if request.optimizer and not request.training:
+        raise InvalidArgumentError(
+            f"{request.optimizer[:100]!r} is for a plan of training: ask for training too, or "
+            "leave the optimizer out",
+            field="optimizer",
+            metadata={"value": request.optimizer[:100]},
+        )
 
 
 def profile_of(device: str, host: Host) -> DeviceProfile:
     """The device to plan for; the server's own if none is named."""
     if device in profiles():
         return profiles()[device]
+    if host.gpu:
+        return gpu_profile(host.device, host.engine, host.gpu, host.memory_bytes)
     return host_profile(host.device, host.engine, host.threads, host.memory_bytes)
 
 
@@ -158,12 +180,12 @@ def advisor_of(
     training: bool = False,
     caveat: str = "",
 ) -> Advisor:
-    """Who tells how the device runs a layer: an engine for CPUs, or what is known of a GPU.
+    """Who tells how the device runs a layer: the engine, or what is known of a GPU elsewhere.
 
     `caveat` says what is not exact about the `answers` of a GPU's library.
     """
-    if profile.kind != GPU:
-        return cpu_advisor(host.engine, int(profile.value("cores") or host.threads))
+    if profile.kind != GPU or profile.name == host.device:
+        return engine_advisor(host.engine, int(profile.value("cores") or host.threads))
     return GpuAdvisor(
         device=profile.name,
         multiprocessor_count=int(profile.value("multiprocessors") or 0),
@@ -175,8 +197,8 @@ def advisor_of(
 
 
 @lru_cache
-def cpu_advisor(engine: str, threads: int) -> Advisor:
-    """The advisor of a CPU's engine, made once."""
+def engine_advisor(engine: str, threads: int) -> Advisor:
+    """The advisor of an engine, made once."""
     return load_advisor(engine, threads)
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from attrs import evolve, field, frozen
 from convserve.codec import from_message, operation_from_message
 from convserve.errors import (
-    DeviceNotFoundError,
     InvalidArgumentError,
     TooLargeError,
+    UnavailableError,
     error_at,
 )
 from convserve.inline import output_specs
 from convserve.networks import Network
 from convserve.runs import RunOptions
-from convserve.servers import Device
 from convserve.tensors import TensorSpec
 from convserve.v1 import compute_service_pb2 as pb2
 
@@ -30,24 +29,28 @@ from convserve_server.planning.planner import (
 )
 from convserve_server.planning.program import (
     Advisor,
-    Program,
     Work,
     work_outputs,
     work_tensors,
 )
-from convserve_server.planning.tiling import is_row_separable, rebatched
 from convserve_server.services.digests import NamedTensor, read_named
-from convserve_server.services.headers import parse_part, read_aside, read_network, read_specs
+from convserve_server.services.headers import (
+    READ_INLINE_BYTES,
+    parse_part,
+    read_aside,
+    read_network,
+    read_specs,
+)
 from convserve_server.services.models import Model
-from convserve_server.services.pieces import EncodedPiece, make_pieces
+from convserve_server.services.pieces import EncodedPiece, make_pieces, sample_work
+from convserve_server.services.targets import Choice, Targets
 from convserve_server.workers.arena import aligned_bytes
-from convserve_server.workers.messages import encode_work
+from convserve_server.workers.messages import decode_work
 
 CACHE_BYTES = 64 << 20
 LARGE_ELEMENTS = 4 << 20  # of all tensors together: to split more may take long
 BYTES_PER_TENSOR = 512  # about what a spec takes in Python objects
 BYTES_PER_PIECE = 1024  # so does a piece, beside its work
-MAX_BATCH_TENSORS = 1024
 
 
 @frozen(kw_only=True)
@@ -58,7 +61,7 @@ class Request:
     whole, or parts of it where it is split. `order` has, for each tensor that the work reads, its
     position among `tensors` and the model's weights. `weights` are the positions in `tensors` of
     those that are not inputs, `named` the tensors with a digest. `sample_work` is the work for one
-    row if calls like it may be one batch.
+    row if calls like it may be one batch. `choice` is where it may run.
     """
 
     pieces: tuple[EncodedPiece, ...]
@@ -66,6 +69,7 @@ class Request:
     tensors: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     options: RunOptions
+    choice: Choice
     model_id: str = ""
     rows: int = 1  # of a network's batch
     weights: tuple[int, ...] = ()
@@ -106,31 +110,44 @@ class LoadRequest:
     header_bytes: int
 
 
+@frozen
+class _Draft:
+    """A request without its pieces, and its work as a whole."""
+
+    request: Request
+    work: Work
+
+    def complete(self, advisor: Advisor) -> Request:
+        """The request with its pieces, which fit the device as `advisor` tells of it."""
+        tensors = (*self.request.tensors, *self.request.outputs)
+        budget_bytes = self.request.choice.budget_bytes
+        return evolve(self.request, pieces=make_pieces(self.work, tensors, advisor, budget_bytes))
+
+
 class RequestReader:
     """Reads headers, and remembers what it made of them: a repeated header costs a look-up.
 
     Tensors that no `tensor_pool_bytes` hold are refused before anything is made of them. Work that
-    needs more than `worker_memory_bytes` beside its tensors, as `advisor` tells, is
-    split, or refused.
+    needs more memory than the workers of its device have, is split, or refused.
     """
 
-    def __init__(
-        self,
-        devices: Sequence[Device],
-        advisor: Advisor,
-        *,
-        worker_memory_bytes: int,
-        tensor_pool_bytes: int,
-    ) -> None:
-        self._devices = devices
-        self._advisor = advisor
-        self._worker_memory_bytes = worker_memory_bytes
+    def __init__(self, targets: Targets, *, tensor_pool_bytes: int) -> None:
+        self._targets = targets
         self._tensor_pool_bytes = tensor_pool_bytes
         self._cache: ByteCache[bytes, Request] = ByteCache(CACHE_BYTES)
 
     def recall(self, header: bytes) -> Request | None:
         """The request of a serialised header that was read lately."""
         return self._cache.get(header)
+
+    @contextmanager
+    def relying_on(self, header: bytes) -> Iterator[None]:
+        """Forget a header whose request cannot be run: what was built for it may have gone."""
+        try:
+            yield
+        except UnavailableError:
+            self._cache.drop(lambda other: other == header)
+            raise
 
     def find(self, header: bytes) -> Request | pb2.RunHeader:
         """What a serialised header says, to be read by `read_run`; both have its `model_id`.
@@ -150,9 +167,10 @@ class RequestReader:
             return found
         size = len(header) + (model.header_bytes if model else 0)
         if sum(math.prod(spec.shape) for spec in found.tensors) > LARGE_ELEMENTS:
-            request = await asyncio.to_thread(self._run_request, found, model)
-        else:
-            request = await read_aside(size, self._run_request, found, model)
+            size = READ_INLINE_BYTES + 1
+        request = await read_aside(size, self._run_request, found, model)
+        if isinstance(request, _Draft):
+            request = await _prepared(size, request)
         self._cache.put(header, request, len(header) + request.kept_bytes)
         return request
 
@@ -160,26 +178,19 @@ class RequestReader:
         """The request of a header; its weights' names are checked against the network."""
         return await read_aside(header.ByteSize(), self._load_request, header)
 
-    def check_device(self, name: str, planned: Iterable[str] = ()) -> None:
-        """Raise DeviceNotFoundError, field `device`, unless it is empty, or the server's.
+    def _run_request(self, header: pb2.RunHeader, model: Model | None) -> Request | _Draft:
+        """The request; a draft of it where the device must be prepared before it is complete."""
+        draft = self._draft(header, model)
+        self._check_pool((*draft.request.tensors, *draft.request.outputs))
+        target = draft.request.choice.first
+        return draft.complete(target.advisor) if target.preparation is None else draft
 
-        Where something is only planned, it may be one of `planned` too.
-        """
-        own, others = [device.name for device in self._devices], list(planned)
-        if name and name not in (*own, *others):
-            profiles = f", and plans for {', '.join(others)}" if others else ""
-            raise DeviceNotFoundError(
-                f"{name[:100]!r} is not a device of this server; it has {', '.join(own)}{profiles}",
-                field="device",
-                metadata={"value": name[:100]},
-            )
-
-    def _run_request(self, header: pb2.RunHeader, model: Model | None) -> Request:
+    def _draft(self, header: pb2.RunHeader, model: Model | None) -> _Draft:
         options = self._options(header.options)
         tensors = read_specs(header.tensors, "tensors")
         kind = header.WhichOneof("work")
         if kind == "operation":
-            return self._operation_request(header, tensors, options)
+            return self._operation_draft(header, tensors, options)
         if model is not None:
             options = _model_options(header, options, model)
             network, weights = model.network, model.weights
@@ -192,22 +203,24 @@ class RequestReader:
         if options.layout == CHANNELS_LAST:
             outputs = tuple(channels_last(spec) for spec in outputs)
         inputs = {spec.name for spec in program.inputs}
-        return Request(
-            pieces=self._pieces(program, (*tensors, *outputs)),
+        request = Request(
+            pieces=(),
             order=_order(program, (*tensors, *weights)),
             tensors=tensors,
             outputs=outputs,
             options=options,
+            choice=self._targets.choice(options.device),
             model_id=model.id if model else "",
             rows=outputs[0].shape[0],
             weights=tuple(n for n, spec in enumerate(tensors) if spec.name not in inputs),
             named=read_named(header.digests, tensors),
-            sample_work=b"" if options.batch_invariant else _sample_work(program),
+            sample_work=b"" if options.batch_invariant else sample_work(program),
         )
+        return _Draft(request, program)
 
-    def _operation_request(
+    def _operation_draft(
         self, header: pb2.RunHeader, tensors: tuple[TensorSpec, ...], options: RunOptions
-    ) -> Request:
+    ) -> _Draft:
         if options.layout != CHANNELS_FIRST:
             raise InvalidArgumentError(
                 f"{options.layout} is for networks; leave the layout of an operation out",
@@ -217,16 +230,18 @@ class RequestReader:
         with error_at("operation"):
             operation = operation_from_message(header.operation)
         step = plan_operation(operation, tensors)
-        return Request(
-            pieces=self._pieces(step, (*tensors, step.output)),
+        request = Request(
+            pieces=(),
             order=_order(step, tensors),
             tensors=tensors,
             outputs=(step.output,),
             options=options,
+            choice=self._targets.choice(options.device),
             named=read_named(header.digests, tensors),
         )
+        return _Draft(request, step)
 
-    def _pieces(self, work: Work, tensors: Sequence[TensorSpec]) -> tuple[EncodedPiece, ...]:
+    def _check_pool(self, tensors: Sequence[TensorSpec]) -> None:
         needed, limit = aligned_bytes(tensors), self._tensor_pool_bytes
         if needed > limit:
             raise TooLargeError(
@@ -234,7 +249,6 @@ class RequestReader:
                 "the tensors smaller or split the batch",
                 metadata={"planned_bytes": needed, "budget_bytes": limit},
             )
-        return make_pieces(work, tensors, self._advisor, self._worker_memory_bytes)
 
     def _load_request(self, header: pb2.LoadModelHeader) -> LoadRequest:
         options = self._options(header.options)
@@ -247,25 +261,28 @@ class RequestReader:
     def _options(self, message: pb2.RunOptions) -> RunOptions:
         with error_at("options"):
             options = from_message(message, RunOptions)
-            self.check_device(options.device)
+            self._targets.check(options.device)
         return options
+
+
+async def _prepared(size: int, draft: _Draft) -> Request:
+    """The request of a draft for a device that is prepared for each piece of it."""
+    preparation, options = draft.request.choice.first.preparation, draft.request.options
+    assert preparation is not None
+    works: frozenset[Work] = frozenset((draft.work,))
+    known: frozenset[Work] = frozenset()
+    while not works <= known:  # what was built may be other than was thought, and so the split
+        advisor = await preparation.prepare(tuple(works - known), options)
+        request = await read_aside(size, draft.complete, advisor)
+        known |= works
+        works = frozenset(decode_work(piece.work) for piece in request.pieces)
+    return request
 
 
 def _order(work: Work, given: Sequence[TensorSpec]) -> tuple[int, ...]:
     """For each tensor that the work reads, its position among the given ones."""
     positions = {spec.name: position for position, spec in enumerate(given)}
     return tuple(positions[spec.name] for spec in work_tensors(work))
-
-
-def _sample_work(program: Program) -> bytes:
-    """The work for one row, equal for all that one batch may be made of; empty for none.
-
-    A batch is gathered part by part: of many tensors that costs more than it saves.
-    """
-    tensors = len(program.inputs) + sum(len(step.parameters) for step in program.steps)
-    if not is_row_separable(program) or not program.inputs[0].shape[0]:
-        return b""
-    return encode_work(rebatched(program, 1)) if tensors <= MAX_BATCH_TENSORS else b""
 
 
 def _model_options(header: pb2.RunHeader, options: RunOptions, model: Model) -> RunOptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from convserve.errors import ByteCountError, InlineTooLargeError, InvalidArgumentError
@@ -13,9 +14,9 @@ from convserve.tensors import spec_to_message
 from convserve.v1 import compute_service_pb2 as pb2
 
 from convserve_server.scheduling.gate import Gate
-from convserve_server.scheduling.pool import WorkerPool
 from convserve_server.services.calls import Call
 from convserve_server.services.digests import NamedTensor, verify
+from convserve_server.services.execution import Execution
 from convserve_server.services.headers import parse_part
 from convserve_server.services.leases import LeaseStore
 from convserve_server.services.models import Model, ModelStore
@@ -29,9 +30,10 @@ from convserve_server.services.placing import (
 from convserve_server.services.requests import Request, RequestReader
 from convserve_server.services.shared import SharedTensors, read_shared
 from convserve_server.services.streams import Arrival, Departure, read_header
+from convserve_server.services.targets import Target
 from convserve_server.services.tensors import TensorStore
 from convserve_server.workers.arena import Region
-from convserve_server.workers.jobs import Job, JobResult
+from convserve_server.workers.jobs import JobResult
 from convserve_server.workers.segments import Segment
 
 
@@ -41,20 +43,16 @@ class RunService:
     def __init__(
         self,
         *,
-        device: str,
         max_inline_bytes: int,
         reader: RequestReader,
         gate: Gate,
-        pool: WorkerPool,
         models: ModelStore,
         tensors: TensorStore,
         leases: LeaseStore,
     ) -> None:
-        self._device = device
         self._max_inline_bytes = max_inline_bytes
         self._reader = reader
         self._gate = gate
-        self._pool = pool
         self._models = models
         self._tensors = tensors
         self._leases = leases
@@ -64,10 +62,11 @@ class RunService:
         message = await read_header(call)
         header = message.SerializeToString(deterministic=True)
         found = self._reader.recall(header) or message
-        with self._model_of(found) as model:
+        with self._model_of(found) as model, self._reader.relying_on(header):
             request = await self._reader.read_run(header, found, model)
             call.end_stage("decode")
-            self._pool.check_open(request.options.priority)
+            target = request.choice.pick()
+            target.pool.check_open(request.options.priority)
             with (
                 self._stored(request) as there,
                 await self._reserve(pool_bytes(request, there), call) as region,
@@ -75,19 +74,24 @@ class RunService:
                 placed = place_request(request, model, region, there)
                 outputs = [spec_to_message(spec) for spec in request.outputs]
                 await call.write(pb2.RunResponse(accepted=pb2.RunAccepted(outputs=outputs)))
-                result = await self._stream(placed, there.tensors, call)
-        summary = pb2.CallRecord.FromString(self._summary(request, result, call))
+                result = await self._stream(placed, there.tensors, Execution(target, call))
+        summary = pb2.CallRecord.FromString(_summary(request, target, result, call))
         await call.write(pb2.RunResponse(summary=summary))
 
     async def run_inline(self, message: InlineRequest, call: Call) -> bytes:
         """`run` in one message each way. Returns a serialised RunInlineResponse."""
         found = self._reader.find(message.header)
-        with self._model_of(found) as model, self._leased(message.shared) as leased:
+        with (
+            self._model_of(found) as model,
+            self._leased(message.shared) as leased,
+            self._reader.relying_on(message.header),
+        ):
             request = await self._reader.read_run(message.header, found, model)
             shared = NOTHING_SHARED if leased is None else _shared(request, *leased)
             self._check_inline(request, shared, message.data)
             call.end_stage("decode")
-            self._pool.check_open(request.options.priority)
+            target = request.choice.pick()
+            target.pool.check_open(request.options.priority)
             with (
                 self._stored(request, shared) as there,
                 await self._reserve(pool_bytes(request, there), call) as region,
@@ -96,11 +100,11 @@ class RunService:
                 fill(placed.tensors, there, message.data)
                 call.end_stage("transfer")
                 await self._learn(placed)
-                result = await self._compute(placed, call)
+                result = await Execution(target, call).run_all(placed.jobs(call))
                 response = inline_response(
                     request.output_specs,
                     [] if shared.outputs else [place.view() for place in placed.outputs],
-                    self._summary(request, result, call),
+                    _summary(request, target, result, call),
                     [place.offset for place in shared.outputs],
                 )
                 call.end_stage("encode")
@@ -151,8 +155,11 @@ class RunService:
         call.end_stage("queue")
         return region
 
-    async def _stream(self, placed: Placed, there: Container[int], call: Call) -> JobResult:
+    async def _stream(
+        self, placed: Placed, there: Container[int], execution: Execution
+    ) -> JobResult:
         """Receive, compute and send at once: a piece as soon as what it reads has come."""
+        call = execution.call
         arrival = Arrival(placed.tensors, there)
         departure = Departure(placed.outputs, placed.request.rows)
         try:
@@ -161,14 +168,15 @@ class RunService:
                 group.create_task(departure.send(call))
                 jobs = placed.jobs(call)
                 for piece in placed.request.pieces:
+                    await execution.until_free()
                     if piece is placed.request.pieces[-1]:
                         await receiving  # bytes beyond the declared ones are an error
                     else:
                         await arrival.until(placed.needed_bytes(piece, there))
                     call.end_stage("transfer")
                     # Only now: weights that have come are part of what calls are joined by.
-                    result = await self._run(next(jobs), call)
-                    departure.add(piece.made_rows)
+                    execution.begin(group, next(jobs), partial(departure.add, piece.made_rows))
+                result = await execution.last
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         call.end_stage("transfer")
@@ -177,18 +185,6 @@ class RunService:
     async def _receive(self, placed: Placed, arrival: Arrival, call: Call) -> None:
         await arrival.receive(call)
         await self._learn(placed)
-
-    async def _compute(self, placed: Placed, call: Call) -> JobResult:
-        for job in placed.jobs(call):
-            result = await self._run(job, call)
-        return result
-
-    async def _run(self, job: Job, call: Call) -> JobResult:
-        result = await self._pool.run(job)
-        call.end_stage("queue")
-        call.move_stage("queue", "compute", result.compute_seconds)
-        call.work.append((result.steps.counts, result.batch_rows))
-        return result
 
     def _check_inline(
         self, request: Request, shared: SharedTensors, data: Sequence[bytes | memoryview]
@@ -212,17 +208,18 @@ class RunService:
                 metadata={"received": len(data), "declared": len(request.tensors)},
             )
 
-    def _summary(self, request: Request, result: JobResult, call: Call) -> bytes:
-        """The serialised CallRecord. Fields of a message may stand in any order, in two parts."""
-        seconds: dict[str, Any] = {f"{stage}_seconds": s for stage, s in call.stages.items()}
-        record = pb2.CallRecord(
-            request_id=call.request_id,
-            device=self._device,
-            batch_size=result.batch_rows,
-            tile_count=len(request.pieces),
-            **seconds,
-        )
-        return record.SerializeToString() + result.steps.message
+
+def _summary(request: Request, target: Target, result: JobResult, call: Call) -> bytes:
+    """The serialised CallRecord. Fields of a message may stand in any order, in two parts."""
+    seconds: dict[str, Any] = {f"{stage}_seconds": s for stage, s in call.stages.items()}
+    record = pb2.CallRecord(
+        request_id=call.request_id,
+        device=target.device.name,
+        batch_size=result.batch_rows,
+        tile_count=len(request.pieces),
+        **seconds,
+    )
+    return record.SerializeToString() + result.steps.message
 
 
 def _shared(request: Request, message: pb2.Shared, segment: Segment) -> SharedTensors:

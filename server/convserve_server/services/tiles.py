@@ -11,7 +11,7 @@ from convserve_server.planners.pool import PlannerPool
 from convserve_server.planning.tiling.tile_plans import plan_tiles
 from convserve_server.services.calls import Call
 from convserve_server.services.headers import read_inputs, read_network
-from convserve_server.services.plans import Host, cpu_advisor
+from convserve_server.services.plans import Host, engine_advisor
 
 
 class TilesTask(msgspec.Struct, frozen=True):
@@ -48,7 +48,7 @@ def tiles_task(data: bytes) -> bytes:
         read_network(request.network),
         read_inputs(request.inputs),
         request.memory_limit_bytes,
-        advisor=cpu_advisor(task.host.engine, task.host.threads),
+        advisor=engine_advisor(task.host.engine, task.host.threads),
         axes=tuple(request.axes),
         layers=request.layers,
     )

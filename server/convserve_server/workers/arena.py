@@ -87,7 +87,8 @@ class Arena:
     """`capacity_bytes` of shared memory (rounded up to whole pages), handed out in regions.
 
     Freed pages stay resident, ready for the next call, up to `warm_bytes`; `shrink` gives what is
-    beyond back to the system. Behind the tensors is one page of flags, by which the front tells
+    beyond back to the system. Of memory that a GPU has pinned none may be: that keeps all of it
+    warm. Behind the tensors is one page of flags, by which the front tells
     workers what is no longer wanted. Not thread-safe: one event loop uses it.
     """
 
@@ -101,6 +102,7 @@ class Arena:
         self._free = Ranges()
         self._free.add(0, self.capacity_bytes)
         self._warm = Ranges()  # free, but its pages may still be resident
+        self._flags = list(range(self.capacity_bytes, self.mapped_bytes))
 
     @property
     def bytes_in_use(self) -> int:
@@ -163,18 +165,22 @@ class Arena:
         """Writable bytes at an offset of the arena. Regions check their bounds."""
         return self._bytes[offset : offset + length]
 
-    def lower_flag(self, number: int) -> int:
-        """Set the flag of a job to 0, and return its address.
+    def take_flag(self) -> int:
+        """The address of a flag that is 0, for a job that a worker is given.
 
-        Flags are used again after 4096 jobs, far more than workers have at a time: two each.
+        There are 4096, far more than jobs that all workers have at a time: a few each.
         """
-        address = self.capacity_bytes + number % mmap.PAGESIZE
+        address = self._flags.pop()
         self._bytes[address] = 0
         return address
 
     def raise_flag(self, address: int) -> None:
         """Set a flag to 1: the job is no longer wanted."""
         self._bytes[address] = 1
+
+    def give_flag(self, address: int) -> None:
+        """Take a flag back: no worker reads it for that job any more."""
+        self._flags.append(address)
 
     def close(self) -> None:
         """Close the memory. What still views it keeps only the mapping alive. Idempotent."""

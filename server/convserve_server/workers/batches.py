@@ -6,27 +6,18 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from attrs import field, frozen
+from attrs import frozen
 from convserve.tensors import Array, empty
 
 from convserve_server.cache import ByteCache
+from convserve_server.engines.base import Views
 from convserve_server.planning.program import Program, Work, work_outputs
 from convserve_server.planning.tiling import rebatched
-from convserve_server.workers.views import Index
 
 CACHE_BYTES = 16 << 20
 STEP_BYTES = 2 << 10  # about what one step takes in Python objects
 
 _programs: ByteCache[tuple[Program, int], Program] = ByteCache(CACHE_BYTES)
-
-
-@frozen(eq=False)
-class Views:
-    """Arrays over one part's tensors; `kept` is what of a result counts, where it is not all."""
-
-    tensors: Mapping[str, Array]
-    outputs: Mapping[str, Array]
-    kept: Mapping[str, Index] = field(factory=dict)
 
 
 @frozen(eq=False)
@@ -37,11 +28,6 @@ class Batch:
     tensors: Mapping[str, Array]
     outputs: Mapping[str, Array]
     targets: Sequence[tuple[Array, Array]] = ()
-
-    @property
-    def rows(self) -> int:
-        """The rows of the batch; 1 of an operation."""
-        return _rows(self.work, self.tensors) if isinstance(self.work, Program) else 1
 
     def scatter(self) -> None:
         """Put the results in their places, where they were not made there."""
@@ -55,6 +41,13 @@ def join(work: Work, views: Sequence[Views]) -> Batch:
     if not isinstance(work, Program):
         return Batch(work, first.tensors, first.outputs)
     return _gather(work, views) if others else _alone(work, first)
+
+
+def count_rows(work: Work, views: Sequence[Views]) -> int:
+    """The rows of the batch of all the views; 1 of an operation."""
+    if not isinstance(work, Program):
+        return 1
+    return sum(_rows(work, view.tensors) for view in views)
 
 
 def _alone(program: Program, view: Views) -> Batch:

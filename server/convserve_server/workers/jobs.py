@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping
 
 from attrs import field, frozen
 
+from convserve_server.engines.base import STRICT
 from convserve_server.planning.inputs import CHANNELS_FIRST
 from convserve_server.planning.tiling import Slices
 from convserve_server.workers.arena import Placement
@@ -23,12 +24,13 @@ class Job:
     in the order of `work_tensors` and `work_outputs`. For a piece of work, `taken`, `kept` and
     `is_frugal` are as in `messages.Run`.
 
-    `key` is not empty for weights that stay in their places until `forget(key)`. Jobs of equal
-    `batch_key` may be computed as one batch of all their `rows`; None: this one alone, and so each
-    with `taken` or `kept`, as a batch has those of its first job only. Its tensors have
-    `byte_count` bytes, and it takes `working_bytes` more in its worker. Of jobs that wait, those of
-    higher `priority` go first, and none begins after its `deadline` (the event loop's time).
-    `request_id` is what a fault of the engine is logged under.
+    `precision` is the least that is allowed. `key` is not empty for weights that stay in their
+    places until `forget(key)`. Jobs of equal `batch_key` may be computed as one batch of all their
+    `rows`; None: this one alone, and so each with `taken` or `kept`, as a batch has those of its
+    first job only. Its tensors have `byte_count` bytes, and it takes `working_bytes` in its worker,
+    beside them where the worker computes in their memory. Of jobs that wait, those of higher
+    `priority` go first, and none begins after its `deadline` (the event loop's time). `request_id`
+    is what a fault of the engine is logged under.
     """
 
     work: bytes
@@ -39,6 +41,7 @@ class Job:
     is_frugal: bool = False
     key: str = ""
     layout: str = CHANNELS_FIRST
+    precision: str = STRICT
     batch_key: Hashable | None = None
     rows: int = 1
     byte_count: int = 0

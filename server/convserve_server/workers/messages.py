@@ -30,6 +30,7 @@ from convserve.v1 import compute_service_pb2 as pb2
 from convserve.v1 import layer_pb2, operation_pb2
 
 from convserve_server.cache import ByteCache
+from convserve_server.engines.base import STRICT, DeviceFacts
 from convserve_server.planning.program import OperationStep, Program, Step, Work
 from convserve_server.planning.tiling import Slices
 
@@ -80,6 +81,7 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     taken: dict[str, Taken] = {}
     kept: dict[str, Slices] = {}
     is_frugal: bool = False
+    precision: str = STRICT
 
 
 class Forget(msgspec.Struct, frozen=True, tag="forget"):
@@ -96,7 +98,9 @@ class Detach(msgspec.Struct, frozen=True, tag="detach"):
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """The engine is loaded."""
+    """The engine is loaded; what it found out about the device, if it has one of its own."""
+
+    device: DeviceFacts | None = None
 
 
 class Success(msgspec.Struct, frozen=True, array_like=True, tag="success"):

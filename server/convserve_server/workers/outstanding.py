@@ -20,16 +20,20 @@ _log = logging.getLogger(__name__)
 
 
 class Outstanding:
-    """A worker's requests in the order of its answers: it computes the first, the others wait.
+    """A worker's requests in the order of its answers: the first `lanes` may have begun, the others
+    wait.
 
     A worker that still computes `abandon_seconds` after the last call that it computes was given up
     is killed.
     """
 
-    def __init__(self, worker: Worker, arena: Arena, abandon_seconds: float) -> None:
+    def __init__(
+        self, worker: Worker, arena: Arena, abandon_seconds: float, lanes: int = 1
+    ) -> None:
         self._worker = worker
         self._arena = arena
         self._abandon_seconds = abandon_seconds
+        self._lanes = lanes
         self._sent: deque[Sent] = deque()
 
     def __len__(self) -> int:
@@ -48,10 +52,11 @@ class Outstanding:
             tuple(pending.job.part for pending in pendings),
             job.key,
             job.layout,
-            self._arena.lower_flag(job_id),
+            self._arena.take_flag(),
             dict(job.taken),
             dict(job.kept),
             job.is_frugal,
+            job.precision,
         )
         self._send(Sent(request, pendings))
 
@@ -68,26 +73,28 @@ class Outstanding:
             raise FrameError(f"an answer to {done.job_id}, which does not run")
         sent = self._sent[0]
         sent.settle(done)  # if that fails, it is lost with the worker
-        self._sent.popleft()
+        self._remove_first()
         self._watch()
         return sent.request
 
     def lose(self, how: str) -> list[Pending]:
-        """The worker has gone, and with it what it computed; returns the jobs that wait again.
+        """The worker has gone, and with it what may have begun; returns the jobs that wait again.
 
-        They have not begun. Those of them that nobody waits for end here.
+        They have certainly not begun. Those of them that nobody waits for end here.
         """
         # Writing to a dead child can fail before its last answer is read. Then what it had computed
         # is lost too: rare, and the caller repeats it as any other.
-        if self._sent:
-            self._sent.popleft().lose(partial(died, how))
-        sent_ahead, self._sent = self._sent, deque()
-        return [pending for sent in sent_ahead for pending in sent.take_back()]
+        for _ in range(min(self._lanes, len(self._sent))):
+            self._remove_first().lose(partial(died, how))
+        waiting: list[Pending] = []
+        while self._sent:
+            waiting += self._remove_first().take_back()
+        return waiting
 
     def fail(self, new_error: Callable[[], ConvserveError]) -> None:
         """The worker has gone for good: everything ends with an error."""
         while self._sent:
-            self._sent.popleft().lose(new_error)
+            self._remove_first().lose(new_error)
 
     def abandon(self, pending: Pending) -> None:
         """Nobody waits for a job any more: it is not begun, or may not go on for long."""
@@ -99,6 +106,13 @@ class Outstanding:
     def _send(self, sent: Sent) -> None:
         self._sent.append(sent)
         self._worker.send(encode_frame(sent.request))
+
+    def _remove_first(self) -> Sent:
+        """What is answered, or lost: its flag is not read any more."""
+        sent = self._sent.popleft()
+        if isinstance(sent.request, Run):
+            self._arena.give_flag(sent.request.flag)
+        return sent
 
     def _watch(self) -> None:
         """Bound how long what the worker computes now may go on, if nobody waits for it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from typing import Self
 from convserve.errors import WorkerDiedError
 
 from convserve_server.children import how_it_ended
+from convserve_server.engines.base import DeviceFacts, EngineSpec
 from convserve_server.workers.arena import Arena
 from convserve_server.workers.messages import (
     Detach,
@@ -35,7 +37,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, on_done: Callable[[Done], None]) -> None:
         loop = asyncio.get_running_loop()
-        self.ready: asyncio.Future[None] = loop.create_future()
+        self.ready: asyncio.Future[DeviceFacts | None] = loop.create_future()
         self.lost: asyncio.Future[None] = loop.create_future()
         self.error: Exception | None = None
         self._on_done = on_done
@@ -55,7 +57,7 @@ class _Connection(asyncio.Protocol):
 
     def _take(self, message: object) -> None:
         if isinstance(message, Ready) and not self.ready.done():
-            self.ready.set_result(None)
+            self.ready.set_result(message.device)
         elif isinstance(message, Done) and self.ready.done():
             self._on_done(message)
         else:
@@ -92,8 +94,7 @@ class ChildProcess:
     async def start(
         cls,
         arena: Arena,
-        engine: str,
-        threads: int | None,
+        engine: EngineSpec,
         ready_seconds: float,
         on_done: Callable[[Done], None],
     ) -> Self:
@@ -102,7 +103,7 @@ class ChildProcess:
         `on_done` is called with each of its answers, and may raise FrameError.
         """
         try:
-            child = await cls._spawn(arena, engine, threads, on_done)
+            child = await cls._spawn(arena, engine, on_done)
         except OSError as error:
             raise WorkerDiedError(
                 f"no worker process could be started: {error.strerror}"
@@ -126,7 +127,7 @@ class ChildProcess:
 
     @classmethod
     async def _spawn(
-        cls, arena: Arena, engine: str, threads: int | None, on_done: Callable[[Done], None]
+        cls, arena: Arena, engine: EngineSpec, on_done: Callable[[Done], None]
     ) -> Self:
         near, far = socket.socketpair()
         near_segments, far_segments = segment_sockets()
@@ -137,14 +138,15 @@ class ChildProcess:
             )
             undo.callback(transport.close)
             command = [sys.executable, "-P", "-X", "faulthandler"]
-            command += ["-m", "convserve_server.workers.child", f"--engine={engine}"]
+            command += ["-m", "convserve_server.workers.child", f"--engine={engine.name}"]
+            command += [f"--options={json.dumps(dict(engine.options))}"]
             command += [f"--socket={far.fileno()}", f"--segments={far_segments.fileno()}"]
             command += [f"--arena={arena.fd}", f"--capacity={arena.mapped_bytes}"]
-            command += [] if threads is None else [f"--threads={threads}"]
             process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=DEVNULL,
                 stdout=_STDERR,
+                env=engine.environment,
                 pass_fds=(far.fileno(), far_segments.fileno(), arena.fd),
             )
             undo.pop_all()
@@ -154,6 +156,11 @@ class ChildProcess:
     def pid(self) -> int:
         """The process id."""
         return self._process.pid
+
+    @property
+    def device(self) -> DeviceFacts | None:
+        """What its engine found out about the device, if that has one of its own."""
+        return self._connection.ready.result()
 
     def send(self, frame: bytes) -> None:
         """Send one frame. A broken connection is told by `until_lost`."""

@@ -68,10 +68,19 @@ def send_segment(connection: socket.socket, segment: Segment) -> None:
 
 
 class Segments:
-    """The segments that a worker process knows, by number. It owns the socket."""
+    """The segments that a worker process knows, by number. It owns the socket.
 
-    def __init__(self, connection: socket.socket) -> None:
+    `attach` is called with all of a segment that has come, and `detach` before it is unmapped.
+    """
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        attach: Callable[[memoryview], None] = lambda _: None,
+        detach: Callable[[memoryview], None] = lambda _: None,
+    ) -> None:
         self._connection = connection
+        self._attach, self._detach = attach, detach
         self._mappings: dict[int, mmap.mmap] = {}
 
     def __len__(self) -> int:
@@ -85,8 +94,10 @@ class Segments:
 
     def forget(self, number: int) -> None:
         """Unmap a segment; what still views it keeps the memory until then."""
+        mapping = self._mappings.pop(number)
+        self._detach(memoryview(mapping))
         with suppress(BufferError):
-            self._mappings.pop(number).close()
+            mapping.close()
 
     def close(self) -> None:
         """Close the socket and unmap everything. Idempotent."""
@@ -102,8 +113,9 @@ class Segments:
             raise EOFError
         number, byte_count = _HEAD.unpack(head)
         try:
-            self._mappings[number] = mmap.mmap(descriptors[0], byte_count)
+            mapping = self._mappings[number] = mmap.mmap(descriptors[0], byte_count)
         except OSError as error:  # it does not come again: only another process can have it
             raise SystemExit(f"a segment cannot be mapped: {error.strerror}") from error
         finally:
             os.close(descriptors[0])  # the mapping has its own
+        self._attach(memoryview(mapping))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from attrs import frozen
 from convserve.tensors import Array, Shape, TensorSpec, dtype_of
 
 from convserve_server.cache import ByteCache
+from convserve_server.engines.base import Index
 from convserve_server.planning.inputs import CHANNELS_LAST, channels_first_axes, channels_last
 from convserve_server.planning.program import OperationStep, Work, work_outputs, work_parameters
 from convserve_server.planning.tiling import Slices
@@ -16,8 +17,6 @@ from convserve_server.workers.messages import Run, decode_work
 
 CACHE_BYTES = 16 << 20
 SLOT_BYTES = 1 << 10  # about what a slot takes in Python objects
-
-Index: TypeAlias = tuple[slice, ...]
 
 
 @frozen(eq=False)

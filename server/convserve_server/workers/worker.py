@@ -8,6 +8,7 @@ from typing import Protocol
 
 from convserve.errors import WorkerDiedError
 
+from convserve_server.engines.base import DeviceFacts, EngineSpec
 from convserve_server.workers.arena import Arena
 from convserve_server.workers.messages import Done
 from convserve_server.workers.process import ChildProcess
@@ -50,23 +51,19 @@ class Worker:
         self,
         number: int,
         arena: Arena,
-        engine: str,
+        engine: EngineSpec,
         listener: Listener,
         *,
-        threads: int | None = None,
         ready_seconds: float = 60.0,
     ) -> None:
-        """`engine` is a name or `module:Class`; None leaves the number of threads to it.
-
-        A child that is not ready after `ready_seconds` is killed.
-        """
+        """A child that is not ready after `ready_seconds` is killed."""
         self.number = number
         self.failure = ""  # why no child can be started, while none can
         self.restarts = 0  # how many children have been replaced
+        self.device: DeviceFacts | None = None  # what the last child found out about its own
         self._arena = arena
         self._engine = engine
         self._listener = listener
-        self._threads = threads
         self._ready_seconds = ready_seconds
         self._child: ChildProcess | None = None  # ours until it is reaped
         self._keeper: asyncio.Task[None] | None = None
@@ -128,8 +125,9 @@ class Worker:
 
     async def _start_child(self) -> ChildProcess:
         self._child = await ChildProcess.start(
-            self._arena, self._engine, self._threads, self._ready_seconds, self._answered
+            self._arena, self._engine, self._ready_seconds, self._answered
         )
+        self.device = self._child.device
         self.failure = ""
         self._listener.worker_up(self)
         return self._child

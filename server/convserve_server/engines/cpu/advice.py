@@ -6,18 +6,19 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from attrs import evolve
 from convserve import layers
 from convserve.layers.fields import MAX_SPATIAL_RANK, Ints
 from convserve.operations import ConvInputGradient, Convolve, ConvWeightGradient, Correlate
 from convserve.tensors import dtype_of
+from msgspec.structs import replace
 
 from convserve_server.engines.cpu import workspace
 from convserve_server.engines.cpu.crossover import fft_algorithm, fft_pays
-from convserve_server.engines.cpu.expansion import owner, steps_of
 from convserve_server.engines.cpu.footprint import arena_bytes, find_runs
 from convserve_server.engines.cpu.windows import available_threads, is_pointwise
+from convserve_server.engines.expansion import owner, steps_of
 from convserve_server.engines.reference.advice import ReferenceAdvisor
+from convserve_server.planning.axes import likeness
 from convserve_server.planning.program import Advice, Advisor, OperationStep, Step, Survey
 
 # What float32 holds exactly: ONNX Runtime gets float32, whatever small type came.
@@ -52,14 +53,14 @@ class CpuAdvisor(Advisor):
         if parts and parts != (step,):
             advice = join([self.advise(part, fft=fft) for part in parts])
             between = workspace.between_bytes(parts)
-            return evolve(advice, workspace_bytes=advice.workspace_bytes + between)
+            return replace(advice, workspace_bytes=advice.workspace_bytes + between)
         advice = self._choose(step, fft)
         caveat = _CAVEATS.get(advice.algorithm)
-        return evolve(advice, caveat=caveat) if caveat else advice
+        return replace(advice, caveat=caveat) if caveat else advice
 
     def survey(self, steps: Sequence[Step], outputs: Sequence[str]) -> Survey:
         """See `Advisor.survey`: neighbours that ONNX Runtime takes are one session."""
-        advised = {step.output.name: self.advise(step) for step in steps}
+        advised = self._advise_all(steps)
         parts = [(step, part) for step in steps for part in steps_of(step)]
         runs = find_runs(
             [
@@ -82,6 +83,18 @@ class CpuAdvisor(Advisor):
             start_bytes=sum(run.start_bytes for run in sessions),
             spare_bytes=held - used,
         )
+
+    def _advise_all(self, steps: Sequence[Step]) -> dict[str, Advice]:
+        """The advice for each step alone, by its name."""
+        models: dict[object, Advice] = {}  # most steps of a network are like an earlier one
+        advised = {}
+        for step in steps:
+            specs = [(spec.dtype, spec.shape) for spec in (*step.inputs, *step.parameters)]
+            key = (likeness(step.layer), *specs)
+            if key not in models:
+                models[key] = self.advise(step)
+            advised[step.output.name] = models[key]
+        return advised
 
     def _choose(self, step: Step | OperationStep, fft: bool) -> Advice:
         if isinstance(step, OperationStep):
@@ -201,7 +214,7 @@ def _placed(
     host = owner(hosts.get(name, name))
     if host == name and not extra.get(name):
         return advice
-    return evolve(
+    return replace(
         advice,
         workspace_bytes=advice.workspace_bytes + extra.get(name, 0),
         fused_into="" if host == name else host,

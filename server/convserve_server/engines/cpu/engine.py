@@ -10,9 +10,9 @@ from convserve.runs import StepRecord
 from convserve.tensors import Array, empty
 
 from convserve_server.cache import ByteCache
+from convserve_server.engines.base import STRICT
 from convserve_server.engines.cpu import signals
 from convserve_server.engines.cpu.advice import FFT_ALGORITHMS, CpuAdvisor, join
-from convserve_server.engines.cpu.expansion import owner
 from convserve_server.engines.cpu.footprint import PACKED_BYTES
 from convserve_server.engines.cpu.graph import Graph, build_graph
 from convserve_server.engines.cpu.sessions import SessionKind, Sessions
@@ -20,6 +20,7 @@ from convserve_server.engines.cpu.stages import Stage, make_stages
 from convserve_server.engines.cpu.steps import run_gradient, run_step
 from convserve_server.engines.cpu.team import Team, use_one_blas_thread
 from convserve_server.engines.cpu.windows import available_threads
+from convserve_server.engines.expansion import owner
 from convserve_server.engines.reference.engine import ReferenceEngine
 from convserve_server.planning.program import Advice, OperationStep, Program, Step, Work
 
@@ -52,8 +53,9 @@ class CpuEngine:
         tensors: Mapping[str, Array],
         outputs: Mapping[str, Array],
         key: str = "",
+        precision: str = STRICT,
     ) -> tuple[StepRecord, ...]:
-        """See `Engine.run`."""
+        """See `Engine.run`. Whatever `precision` allows, it computes strictly."""
         if isinstance(work, OperationStep):
             advice = self._run_operation(work, tensors, outputs[work.output.name])
             return (_record(operation_kind(work.operation), advice),)

@@ -6,10 +6,10 @@ from attrs import frozen
 from convserve.tensors import TensorSpec
 
 from convserve_server.engines.cpu.advice import CpuAdvisor
-from convserve_server.engines.cpu.expansion import expand
 from convserve_server.engines.cpu.footprint import Run, arena_bytes, find_runs
 from convserve_server.engines.cpu.graph import Graph, build_graph
 from convserve_server.engines.cpu.runs import multiplications
+from convserve_server.engines.expansion import expand
 from convserve_server.planning.program import Advice, Program, Step
 
 # Up to here a second thread costs more than it saves, by the time in which it wakes up. Measured on

@@ -9,6 +9,7 @@ from convserve.operations import operation_kind
 from convserve.runs import StepRecord
 from convserve.tensors import Array, empty
 
+from convserve_server.engines.base import STRICT
 from convserve_server.engines.reference.functions import compute_operation, compute_step
 from convserve_server.planning.program import OperationStep, Program, Work
 
@@ -27,8 +28,9 @@ class ReferenceEngine:
         tensors: Mapping[str, Array],
         outputs: Mapping[str, Array],
         key: str = "",
+        precision: str = STRICT,
     ) -> tuple[StepRecord, ...]:
-        """See `Engine.run`. Nothing is kept for `key`."""
+        """See `Engine.run`. Nothing is kept for `key`, and every precision is strict."""
         if isinstance(work, OperationStep):
             write_rounded(compute_operation(work, tensors), outputs[work.output.name])
             return (self._record(operation_kind(work.operation)),)

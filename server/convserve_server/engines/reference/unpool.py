@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from convserve.errors import InvalidArgumentError
 from convserve.layers import MaxPoolIndices, MaxUnpool
 from convserve.layers.fields import Ints
 from convserve.tensors import Array, TensorSpec
 
+from convserve_server.engines.indices import check_index_range
 from convserve_server.engines.reference.pool import padding_reached, strides
 from convserve_server.engines.reference.windows import pad_spatial, taps
 
@@ -37,7 +37,7 @@ def max_unpool(layer: MaxUnpool, output: TensorSpec, x: Array, indices: Array) -
     """
     kept = 2 if layer.scope == "plane" else 1  # axes that the index does not count
     size = math.prod(output.shape[kept:])
-    _check_range(indices, size, output.name)
+    check_index_range(indices, size, output.name)
     rows, count = math.prod(x.shape[:kept]), math.prod(x.shape[kept:])
     y = np.zeros((rows, size), x.dtype)
     y[np.arange(rows)[:, None], indices.reshape(rows, count)] = x.reshape(rows, count)
@@ -54,16 +54,3 @@ def _numbers(layer: MaxPoolIndices, shape: Ints) -> Array:
     first = np.arange(channels, dtype=np.int64) * (plane.size if layer.scope == "sample" else 0)
     numbers: Array = first.reshape(-1, *[1] * len(sizes)) + plane
     return numbers
-
-
-def _check_range(indices: Array, size: int, name: str) -> None:
-    if not indices.size:
-        return
-    for index in (int(indices.min()), int(indices.max())):
-        if not 0 <= index < size:
-            raise InvalidArgumentError(
-                f"{name} reads the index {index}, but its places are 0 to {size - 1}; give the "
-                "indices of max_pool_indices with the same numbers and scope",
-                field=name,
-                metadata={"value": index, "limit": size - 1},
-            )

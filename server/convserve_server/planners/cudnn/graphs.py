@@ -1,24 +1,34 @@
-"""A convolution as cuDNN's graph: which plans cuDNN has for it, and what it notes of each.
+"""A convolution, and what is done to its sums at once, as cuDNN's graph.
 
-cuDNN's front end is asked with a description of a GPU in place of a GPU ("deviceless", see
-https://docs.nvidia.com/deeplearning/cudnn/frontend/latest/utilities/deviceless-ahead-of-time-compilation.html).
-Its `check_support` and `build` ask for a real one, so plans are finalised one by one.
+The epilogue that cuDNN has kernels for in store is a sum with a residual, then a bias, then a ReLU:
+that takes no time to plan. For any other it compiles a kernel of its own, about a second's work, of
+which it has more for a bias that comes first. The graphs are written so that either is found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cudnn
+from attrs import evolve
 from convserve.errors import UnsupportedError
 from convserve.tensors import Shape
 
+from convserve_server.engines.cuda.graphs import (
+    BIAS,
+    INPUT,
+    OUTPUT,
+    RESIDUAL,
+    ROLES,
+    WEIGHT,
+    ConvGraph,
+)
+from convserve_server.engines.cuda.views import channels_last
 from convserve_server.planning.kernels import (
     FORWARD,
     INPUT_GRADIENT,
     WEIGHT_GRADIENT,
-    Candidate,
     Convolution,
     check_dtype,
 )
@@ -29,91 +39,53 @@ _TYPES = {
     "bfloat16": cudnn.data_type.BFLOAT16,
     "float64": cudnn.data_type.DOUBLE,
 }
-_MODES = [cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK]  # the ranked ones, then what always works
-_INPUT, _WEIGHT, _OUTPUT = 1, 2, 3  # names of the tensors within a graph
-_RESULTS = {FORWARD: _OUTPUT, INPUT_GRADIENT: _INPUT, WEIGHT_GRADIENT: _WEIGHT}
-MAX_FAILURE_CHARS = 200
-
-# The library filters its plans by such a note, but tells nobody which ones a plan has.
-NOTES = (
-    "TENSOR_CORE",
-    "DOWN_CONVERT_INPUTS",
-    "REDUCED_PRECISION_REDUCTION",
-    "NONDETERMINISTIC",
-    "WINOGRAD",
-    "FFT",
-    "STRICT_NAN_PROP",
-)
+_RESULTS = {FORWARD: OUTPUT, INPUT_GRADIENT: INPUT, WEIGHT_GRADIENT: WEIGHT}
+_FROM_STORE = ("", "relu")  # the activations behind which a bias comes last
+# Right behind a bias, these are of a pattern that cuDNN compiles only with tensor cores, if at all.
+_APART = ("relu6", "sigmoid", "tanh", "elu")
 
 
-def plans_of(convolution: Convolution, device: Any) -> Iterator[Candidate]:
-    """What cuDNN offers, in its ranking, without numerical notes. Raises UnsupportedError."""
-    graph = _planned(convolution, device)
-    for index in range(graph.get_execution_plan_count()):
-        name = graph.get_plan_name_at_index(index)
-        try:
-            graph.build_plan_at_index(index)
-        except (RuntimeError, cudnn.cudnnGraphNotSupportedError) as error:
-            yield Candidate(name, failure=_short(error))
-            continue
-        notes = graph.get_behavior_notes_for_plan_at_index(index)
-        yield Candidate(
-            name,
-            graph.get_workspace_size_plan_at_index(index),
-            tuple(note.name for note in notes),
-        )
+def new_graph(graph: ConvGraph, device: Any) -> Any:
+    """CuDNN's graph, which knows no plans yet, for a GPU with such properties.
 
-
-def plans_with(note: str, convolution: Convolution, device: Any) -> set[str]:
-    """The names of those plans that have a numerical note, of those that can be built."""
-    graph = _planned(convolution, device)
-    graph.select_numeric_notes([getattr(cudnn.numerical_note, note)])
-    return set(_buildable(graph))
-
-
-def _buildable(graph: Any) -> Iterator[str]:
-    for index in range(graph.get_execution_plan_count()):
-        try:
-            graph.build_plan_at_index(index)
-        except (RuntimeError, cudnn.cudnnGraphNotSupportedError):
-            continue
-        yield graph.get_plan_name_at_index(index)
-
-
-def _planned(convolution: Convolution, device: Any) -> Any:
-    """A graph for which cuDNN has made its list of plans."""
+    Raises UnsupportedError for what cannot be said in one.
+    """
+    convolution = graph.convolution
     check_dtype(convolution.dtype, tuple(_TYPES))
-    kind = _TYPES[convolution.dtype]
     sums = cudnn.data_type.DOUBLE if convolution.dtype == "float64" else cudnn.data_type.FLOAT
-    graph = cudnn.pygraph(
-        io_data_type=kind,
+    made = cudnn.pygraph(
+        io_data_type=_TYPES[convolution.dtype],
         intermediate_data_type=sums,
         compute_data_type=sums,
         device_property=device,
     )
-    try:
-        _add(convolution, graph, kind)
-        graph.validate()
-        graph.build_operation_graph()
-        graph.create_execution_plans(_MODES)
-    except (RuntimeError, cudnn.cudnnGraphNotSupportedError) as error:
-        raise UnsupportedError(f"cuDNN takes no such convolution: {_why(error)}") from None
-    return graph
+    if graph.is_fused and len(convolution.stride) == 1:
+        convolution = _with_height(convolution)  # cuDNN's own kernels have two axes or three
+    _add(evolve(graph, convolution=convolution), made)
+    return made
 
 
-def _add(convolution: Convolution, graph: Any, kind: Any) -> None:
-    """Put the convolution, in its direction, into a graph."""
-    shapes = {
-        _INPUT: convolution.input,
-        _WEIGHT: convolution.weight,
-        _OUTPUT: convolution.output,
-    }
+def _add(graph: ConvGraph, to: Any) -> None:
+    """Put the convolution, in its direction, and its epilogue into a graph."""
+    convolution = graph.convolution
+    kind = _TYPES[convolution.dtype]
+    shapes = _shapes(convolution)
 
-    def tensor(uid: int) -> Any:
-        dims = list(shapes[uid])
-        made = graph.tensor(dim=dims, stride=_channels_last(dims), data_type=kind)
-        return made.set_uid(uid)
+    def tensor(role: str) -> Any:
+        dims = shapes[role]
+        made = to.tensor(dim=list(dims), stride=list(channels_last(dims)), data_type=kind)
+        return made.set_uid(_uid(role))
 
+    role = _RESULTS[convolution.direction]
+    result = _shaped(_convolved(convolution, to, tensor), shapes[role])
+    if graph.is_fused:
+        if role == WEIGHT:
+            raise UnsupportedError("nothing can be done at once to the gradient of a weight")
+        result = _shaped(_finished(graph, to, result, tensor), shapes[role])
+    result.set_output(True).set_data_type(kind).set_uid(_uid(role))
+
+
+def _convolved(convolution: Convolution, to: Any, tensor: Callable[[str], Any]) -> Any:
     window = {
         "pre_padding": [low for low, _ in convolution.padding],
         "post_padding": [high for _, high in convolution.padding],
@@ -122,32 +94,76 @@ def _add(convolution: Convolution, graph: Any, kind: Any) -> None:
     }
     match convolution.direction:
         case "forward":
-            made = graph.conv_fprop(image=tensor(_INPUT), weight=tensor(_WEIGHT), **window)
+            return to.conv_fprop(image=tensor(INPUT), weight=tensor(WEIGHT), **window)
         case "input_gradient":
-            made = graph.conv_dgrad(loss=tensor(_OUTPUT), filter=tensor(_WEIGHT), **window)
+            return to.conv_dgrad(loss=tensor(OUTPUT), filter=tensor(WEIGHT), **window)
         case _:
-            made = graph.conv_wgrad(image=tensor(_INPUT), loss=tensor(_OUTPUT), **window)
-    result = _RESULTS[convolution.direction]
-    dims = list(shapes[result])
-    made.set_dim(dims).set_stride(_channels_last(dims))
-    made.set_output(True).set_data_type(kind).set_uid(result)
+            return to.conv_wgrad(image=tensor(INPUT), loss=tensor(OUTPUT), **window)
 
 
-def _channels_last(dims: Shape | list[int]) -> list[int]:
-    """The strides of a tensor that is named (N, C, *L) and lies as (N, *L, C)."""
-    strides = [1] * len(dims)
-    step = dims[1]
-    for axis in reversed(range(2, len(dims))):
-        strides[axis] = step
-        step *= dims[axis]
-    strides[0] = step
-    return strides
+def _finished(graph: ConvGraph, to: Any, sums: Any, tensor: Callable[[str], Any]) -> Any:
+    """What the epilogue makes of the sums."""
+    residual_first = graph.activation in _FROM_STORE
+    if graph.residual and residual_first:
+        sums = to.add(a=sums, b=tensor(RESIDUAL))
+    if graph.bias:
+        sums = to.bias(input=sums, bias=tensor(BIAS))
+    if graph.residual and not residual_first:
+        sums = to.add(a=sums, b=tensor(RESIDUAL))
+    return _activated(graph, to, sums) if graph.activation else sums
 
 
-def _why(error: BaseException) -> str:
-    text = _short(error)
-    return "it has no engine for it on this GPU" if "No valid engine" in text else text
+def _activated(graph: ConvGraph, to: Any, sums: Any) -> Any:
+    """The activation of the sums. cuDNN's ELU and softplus take no number."""
+    if graph.activation in _APART:
+        sums = to.identity(input=sums)
+    match graph.activation:
+        case "relu6":
+            return to.relu(input=sums, upper_clip=6.0)
+        case "leaky_relu":
+            return to.leaky_relu(input=sums, negative_slope=graph.alpha)
+        case "silu":
+            return to.swish(input=sums)
+        case "elu" | "softplus" if graph.alpha != 1.0:
+            raise UnsupportedError(
+                f"cuDNN has no {graph.activation} of {graph.alpha:g}, only of 1",
+                metadata={"value": graph.alpha},
+            )
+        case _:
+            return getattr(to, graph.activation)(input=sums)
 
 
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:MAX_FAILURE_CHARS]
+def _shapes(convolution: Convolution) -> Mapping[str, Shape]:
+    """The shape of each role's tensor."""
+    shapes = {
+        INPUT: convolution.input,
+        WEIGHT: convolution.weight,
+        OUTPUT: convolution.output,
+    }
+    result = shapes[_RESULTS[convolution.direction]]
+    return {**shapes, BIAS: (1, result[1], *[1] * (len(result) - 2)), RESIDUAL: result}
+
+
+def _shaped(tensor: Any, dims: Shape) -> Any:
+    return tensor.set_dim(list(dims)).set_stride(list(channels_last(dims)))
+
+
+def _with_height(convolution: Convolution) -> Convolution:
+    """The same along one axis as along two, the first of which has one element."""
+
+    def lifted(shape: Shape) -> Shape:
+        return (*shape[:2], 1, *shape[2:])
+
+    return evolve(
+        convolution,
+        input=lifted(convolution.input),
+        weight=lifted(convolution.weight),
+        output=lifted(convolution.output),
+        stride=(1, *convolution.stride),
+        padding=((0, 0), *convolution.padding),
+        dilation=(1, *convolution.dilation),
+    )
+
+
+def _uid(role: str) -> int:
+    return ROLES.index(role) + 1

@@ -16,7 +16,8 @@ def metrics():
             model_bytes=lambda: 128,
             unused_tensor_bytes=lambda: 64,
             lease_bytes=lambda: 32,
-            worker_restarts=lambda: 5,
+            worker_restarts=lambda: {"cpu": 5, "cuda:0": 1},
+            planner_restarts=lambda: 7,
         )
     )
     return made
@@ -40,14 +41,15 @@ def test_a_call_is_counted_in_every_series(metrics):
     assert value("convserve_sent_bytes_total", {"rpc": "Run"}) == 20
 
 
-def test_steps_are_counted_by_engine_and_algorithm(metrics):
-    metrics.count_work({("cpu", "im2col"): 2, ("cpu", "direct"): 1}, 4)
-    metrics.count_work({("cpu", "direct"): 3}, 1)
-    labels = {"engine": "cpu", "algorithm": "im2col"}
+def test_steps_are_counted_by_device_engine_and_algorithm(metrics):
+    metrics.count_work("cpu", {("cpu", "im2col"): 2, ("cpu", "direct"): 1}, 4)
+    metrics.count_work("cpu", {("cpu", "direct"): 3}, 1)
+    metrics.count_work("cuda:0", {("cpu", "direct"): 9}, 7)
+    labels = {"device": "cpu", "engine": "cpu", "algorithm": "im2col"}
     assert metrics.registry.get_sample_value("convserve_steps_total", labels) == 2
     value = metrics.registry.get_sample_value
-    assert value("convserve_batch_rows_sum") == 5
-    assert value("convserve_batch_rows_bucket", {"le": "1.0"}) == 1
+    assert value("convserve_batch_rows_sum", {"device": "cpu"}) == 5
+    assert value("convserve_batch_rows_bucket", {"device": "cpu", "le": "1.0"}) == 1
     labels["algorithm"] = "direct"
     assert metrics.registry.get_sample_value("convserve_steps_total", labels) == 4
 
@@ -62,11 +64,17 @@ def test_steps_are_counted_by_engine_and_algorithm(metrics):
         ("convserve_model_bytes", 128),
         ("convserve_unused_tensor_bytes", 64),
         ("convserve_lease_bytes", 32),
-        ("convserve_worker_restarts_total", 5),
+        ("convserve_planner_restarts_total", 7),
     ],
 )
 def test_gauges_are_looked_up_at_each_scrape(metrics, name, expected):
     assert metrics.registry.get_sample_value(name) == expected
+
+
+def test_workers_that_were_lost_are_counted_by_device(metrics):
+    value = metrics.registry.get_sample_value
+    assert value("convserve_worker_restarts_total", {"device": "cpu"}) == 5
+    assert value("convserve_worker_restarts_total", {"device": "cuda:0"}) == 1
 
 
 def test_the_server_answers_and_frees_its_port(metrics):

@@ -83,6 +83,7 @@ async def test_the_error_of_a_task_is_its_callers():
         (before,) = pool.pids
         assert await works(pool)
         assert pool.pids == (before,)
+    assert pool.restarts == 0
 
 
 @in_loop
@@ -105,6 +106,7 @@ async def test_what_takes_too_much_memory_is_refused(task):
             await run(pool, task)
         assert await works(pool)
         assert pool.pids != (before,)
+    assert pool.restarts == 1
 
 
 @in_loop

@@ -48,7 +48,7 @@ async def outcomes(*tasks):
 
 @in_loop
 async def test_a_job_fills_its_outputs():
-    async with running_pool(threads=3) as (arena, pool):
+    async with running_pool(made_with={"threads": 3}) as (arena, pool):
         job, region = new_job(arena, value=2.0)
         with region:
             result = await pool.run(job)

@@ -49,7 +49,7 @@ def tensors(arena):
 
 @pytest.fixture
 def store(worker, tensors):
-    return ModelStore(worker, tensors, idle_seconds=1e6)
+    return ModelStore(worker.forget, tensors, idle_seconds=1e6)
 
 
 async def add(store, tensors, name=""):
@@ -151,7 +151,7 @@ async def test_models_in_use_are_not_evicted(store, tensors, worker):
 
 def test_a_model_that_nobody_uses_goes_after_a_while(arena, worker, tensors):
     async def scenario():
-        store = ModelStore(worker, tensors, idle_seconds=0.0)
+        store = ModelStore(worker.forget, tensors, idle_seconds=0.0)
         model = await add(store, tensors)
         with store.use(model.id):
             turns = asyncio.Event()

@@ -8,7 +8,6 @@ from convserve.codec import network_to_message
 from convserve.errors import DeviceNotFoundError, InvalidArgumentError, WorkerDiedError
 from convserve.layers import Conv, ReLU
 from convserve.networks import Network
-from convserve.servers import Device
 from convserve.tensors import TensorSpec, spec_to_message
 from convserve.v1 import planning_service_pb2 as pb2
 from convserve_server.planners.cudnn.messages import encode_offer
@@ -19,14 +18,11 @@ from convserve_server.planning.kernels import Candidate, Offer
 from convserve_server.services import planning, plans
 from convserve_server.services.headers import READ_INLINE_BYTES
 from convserve_server.services.planning import PLAN_ASIDE_BYTES, PlanningService
-from convserve_server.services.plans import Host
-from convserve_server.services.requests import RequestReader
 
 from tests.planning import FixedAdvisor
+from tests.targets import cpu_alone
 from tests.unit.server.workers.harness import in_loop, started
 
-HOST = Host("cpu", "reference", 1, 1 << 30)
-DEVICES = (Device(name="cpu", engine="reference"),)
 OFFER = Offer("cuDNN 9.19.0", (Candidate("eng28_k2=4", 4096),))
 SMALL, MEDIUM, LARGE = 2, 100, 800  # layers
 
@@ -55,10 +51,7 @@ class Call:
 
 
 def new_service(planners):
-    reader = RequestReader(
-        DEVICES, FixedAdvisor(), worker_memory_bytes=1 << 20, tensor_pool_bytes=1 << 20
-    )
-    return PlanningService(HOST, reader, DEVICES, planners, OfferDesk(planners, 1))
+    return PlanningService(cpu_alone(FixedAdvisor()), planners, OfferDesk(planners, 1))
 
 
 def request(count, **options):
@@ -186,3 +179,14 @@ async def test_an_unknown_device_is_refused():
 
 def test_every_task_can_be_loaded():
     assert all(callable(load_task(name)) for name in TASKS)
+
+
+@pytest.mark.parametrize("device", ["", "cuda:0"])
+def test_a_plan_for_the_servers_own_gpu_is_by_its_engine_and_its_memory(device):
+    host = plans.Host("cuda:0", "cuda", 2, 1 << 30, "NVIDIA H200")
+    response = plans.make_plan(request(SMALL, device=device), host, None)
+    made = pb2.PlanResponse.FromString(response).plan
+    assert made.device == "cuda:0"
+    assert {layer.engine for layer in made.layers} == {"cuda"}
+    assert made.fit.memory_bytes == 1 << 30
+    assert made.time.seconds > 0

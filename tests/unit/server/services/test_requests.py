@@ -7,17 +7,17 @@ from convserve import errors
 from convserve.codec import network_to_message
 from convserve.layers import Conv, GlobalAvgPool, ReLU, Upsample
 from convserve.networks import Network
-from convserve.servers import Device
 from convserve.tensors import TensorSpec, spec_to_message
 from convserve.v1 import compute_service_pb2 as pb2
+from convserve_server.planning.program import Advisor
 from convserve_server.planning.tiling import Slice
 from convserve_server.services.bounds import MAX_INPUTS, MAX_LAYERS, MAX_TENSORS
 from convserve_server.services.requests import RequestReader
 from convserve_server.workers.messages import Taken, decode_work
 
 from tests.planning import FixedAdvisor
+from tests.targets import cpu_alone
 
-CPU = Device(name="cpu", engine="reference")
 X = TensorSpec("input", "float32", (2, 3, 8, 8))
 WEIGHT = TensorSpec("conv1.weight", "float32", (4, 3, 3, 3))
 
@@ -32,10 +32,7 @@ def header(layers, *specs, **options):
 
 def new_reader(advisor, worker_memory_bytes=1 << 20, tensor_pool_bytes=1 << 30):
     return RequestReader(
-        [CPU],
-        advisor,
-        worker_memory_bytes=worker_memory_bytes,
-        tensor_pool_bytes=tensor_pool_bytes,
+        cpu_alone(advisor, worker_memory_bytes), tensor_pool_bytes=tensor_pool_bytes
     )
 
 
@@ -44,7 +41,7 @@ def reader():
     return new_reader(FixedAdvisor(), 1 << 20)
 
 
-class PatientAdvisor:
+class PatientAdvisor(Advisor):
     """Tells its step only once it is let go on, or a minute has passed."""
 
     def __init__(self):
@@ -102,10 +99,12 @@ def test_a_load_checks_names_before_any_value_comes(reader):
 
 
 def test_the_device_is_known_or_the_default(reader):
-    reader.check_device("")
-    reader.check_device("cpu")
-    with pytest.raises(errors.DeviceNotFoundError, match=r"'h200' .* it has cpu"):
-        reader.check_device("h200")
+    for name in ("", "cpu"):
+        request = read(reader, header([ReLU()], X, device=name))
+        assert request.choice.first.device.name == "cpu"
+    with pytest.raises(errors.DeviceNotFoundError, match=r"'h200' .* it has cpu") as caught:
+        read(reader, header([ReLU()], X, device="h200"))
+    assert caught.value.field == "options.device"
 
 
 def test_work_beyond_the_workers_memory_is_refused_with_the_three_numbers():

@@ -10,6 +10,7 @@ import numpy as np
 from convserve.layers import ReLU
 from convserve.operations import Convolve
 from convserve.tensors import TensorSpec, array_over
+from convserve_server.engines.base import EngineSpec
 from convserve_server.planning.program import OperationStep, Program, Step
 from convserve_server.scheduling.dispatch import Dispatcher
 from convserve_server.scheduling.pool import WorkerPool
@@ -36,11 +37,13 @@ def in_loop(test):
 
 
 @asynccontextmanager
-async def running_pool(engine="Scripted", *, limits=None, **options):
+async def running_pool(
+    engine="Scripted", *, module="tests.fakes.engines", limits=None, made_with=None, **options
+):
     """An arena and a started pool with a fake engine; afterwards nothing is in use.
 
-    `limits` are the dispatcher's. Nobody waits for company: what comes while a worker is held is
-    one batch, and nothing hangs on the time.
+    `limits` are the dispatcher's, and the engine is `made_with` its options. Nobody waits for
+    company: what comes while a worker is held is one batch, and nothing hangs on the time.
     """
     arena = Arena(1 << 20)
     dispatcher = Dispatcher(
@@ -53,7 +56,8 @@ async def running_pool(engine="Scripted", *, limits=None, **options):
             **(limits or {}),
         }
     )
-    pool = WorkerPool(arena, f"tests.fakes.engines:{engine}", dispatcher, **options)
+    spec = EngineSpec(f"{module}:{engine}", made_with or {})
+    pool = WorkerPool(arena, spec, dispatcher, **options)
     try:
         await pool.start()
         yield arena, pool

@@ -189,3 +189,17 @@ class Allocations(RuleBasedStateMachine):
 
 TestAllocations = Allocations.TestCase
 TestAllocations.settings = settings(max_examples=50, deadline=None)
+
+
+def test_a_flag_belongs_to_one_job_until_it_is_given_back():
+    arena = Arena(4096)
+    flags = [arena.take_flag() for _ in range(100)]
+    assert len(set(flags)) == 100
+    assert min(flags) >= arena.capacity_bytes
+    arena.raise_flag(flags[0])
+    assert [arena.view(flag, 1)[0] for flag in flags] == [1] + [0] * 99
+    arena.give_flag(flags[0])
+    again = arena.take_flag()
+    assert again == flags[0]
+    assert arena.view(again, 1)[0] == 0
+    arena.close()

@@ -12,7 +12,7 @@ from convserve.operations import Convolve
 from convserve.tensors import TensorSpec
 from convserve_server.planning.program import OperationStep, Program, Step
 from convserve_server.planning.tiling import Slice
-from convserve_server.workers.child import Runner, serve
+from convserve_server.workers.child import serve
 from convserve_server.workers.messages import (
     Detach,
     Failure,
@@ -25,6 +25,7 @@ from convserve_server.workers.messages import (
     encode_frame,
     encode_work,
 )
+from convserve_server.workers.runner import Places, Runner
 from convserve_server.workers.segments import (
     Segment,
     Segments,
@@ -92,7 +93,7 @@ def segments(segment_ends):
 
 @pytest.fixture
 def new_runner(memory, segments):
-    return lambda engine: Runner(engine, memory.bytes, segments)
+    return lambda engine: Runner(engine, Places(memory.bytes, segments))
 
 
 def rows_of(done):
@@ -257,14 +258,14 @@ def test_tensors_may_lie_in_segments(new_runner, memory, segment_ends, segments)
         assert rows_of(done) == [2]
         assert memory.at(64, 3) == [2, 3, 4]
         assert np.frombuffer(segment.view(128, 12), np.float32).tolist() == [8, 9, 10]
-    runner.detach(Detach(7))
+    runner.places.detach(Detach(7))
     assert len(segments) == 0
 
 
 def test_a_segment_that_nothing_has_named_is_detached_too(new_runner, segment_ends, segments):
     with Segment(7, mmap.PAGESIZE, lambda: None) as segment:
         send_segment(segment_ends[0], segment)
-    new_runner(Scripted()).detach(Detach(7))
+    new_runner(Scripted()).places.detach(Detach(7))
     assert len(segments) == 0
 
 

@@ -1,0 +1,1 @@
+"""What `tests.benchmarks.gpu` measures with: our recipes, torch, and the server."""
