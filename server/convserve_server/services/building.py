@@ -97,47 +97,47 @@ class GpuPreparation:
     def __init__(self, preparer: Preparer, memory_bytes: int) -> None:
         self._preparer = preparer
         self._memory_bytes = memory_bytes
-        self._expected: ByteCache[tuple[bytes, int, str], bool] = ByteCache(EXPECTED_BYTES)
+        self._expected: ByteCache[tuple[bytes, int, str, str], bool] = ByteCache(EXPECTED_BYTES)
         self._growth: asyncio.Task[None] | None = None
 
     async def prepare(self, works: Sequence[Work], options: RunOptions) -> Advisor:
         """See `Preparation`. Raises what `Preparer.prepare` raises."""
-        policies = _policies(options.precision)
+        policies, layout = _policies(options.precision), options.layout
         for work in works:
-            await self._build(work, policies)
-        known = (CudaAdvisor(plans=self._preparer.known(policy)) for policy in policies)
+            await self._build(work, policies, layout)
+        known = (CudaAdvisor(plans=self._preparer.known(p), layout=layout) for p in policies)
         return Frugal(tuple(known), self._memory_bytes)
 
-    def expect(self, work: bytes, rows: int, precision: str) -> None:
+    def expect(self, work: bytes, rows: int, precision: str, layout: str) -> None:
         """See `Preparation`. One at a time: whatever is expected meanwhile is so again."""
-        key = (work, rows, precision)
+        key = (work, rows, precision, layout)
         if self._expected.get(key) or (self._growth and not self._growth.done()):
             return
         self._expected.put(key, True, len(work))
-        self._growth = asyncio.create_task(self._grow(work, rows, precision))
+        self._growth = asyncio.create_task(self._grow(work, rows, precision, layout))
 
-    async def _grow(self, work: bytes, rows: int, precision: str) -> None:
+    async def _grow(self, work: bytes, rows: int, precision: str, layout: str) -> None:
         program = decode_work(work)
         assert isinstance(program, Program)  # nothing else has rows
         try:
-            await self._build(rebatched(program, rows), _policies(precision))
+            await self._build(rebatched(program, rows), _policies(precision), layout)
         except ConvserveError as error:  # the calls are computed all the same, in smaller batches
             _LOG.info("no batch of %d rows was built: %s", rows, error)
 
-    async def _build(self, work: Work, policies: Sequence[Policy]) -> None:
+    async def _build(self, work: Work, policies: Sequence[Policy], layout: str) -> None:
         """Build for the first policy with which the work fits, as the engine looks for it."""
         for policy in policies:
-            advisor = await self._build_within(work, policy)
+            advisor = await self._build_within(work, policy, layout)
             if await asyncio.to_thread(advisor.working_bytes, work) <= self._memory_bytes:
                 return
 
-    async def _build_within(self, work: Work, policy: Policy) -> CudaAdvisor:
+    async def _build_within(self, work: Work, policy: Policy, layout: str) -> CudaAdvisor:
         graphs: dict[ConvGraph, None] = {}
-        advisor = CudaAdvisor(plans=self._preparer.known(policy))
+        advisor = CudaAdvisor(plans=self._preparer.known(policy), layout=layout)
         while True:  # with what is built known, something else may be wanted
             wanted = await asyncio.to_thread(advisor.wanted, work)
             graphs |= dict.fromkeys(wanted.graphs)
             plans = await self._preparer.prepare(graphs, wanted.instances, policy)
-            advisor = CudaAdvisor(plans=plans)
+            advisor = CudaAdvisor(plans=plans, layout=layout)
             if not wanted.graphs:
                 return advisor

@@ -68,5 +68,7 @@ class Execution:
         self.call.work.append(work)
         if self._target.preparation is not None and result.batch_rows >= 2 * job.rows > 0:
             doublings = (result.batch_rows // job.rows).bit_length() - 1
-            self._target.preparation.expect(job.work, job.rows << doublings, job.precision)
+            self._target.preparation.expect(
+                job.work, job.rows << doublings, job.precision, job.layout
+            )
         return result

@@ -27,7 +27,7 @@ class Preparation(Protocol):
         """
         ...
 
-    def expect(self, work: bytes, rows: int, precision: str) -> None:
+    def expect(self, work: bytes, rows: int, precision: str, layout: str) -> None:
         """Have encoded work built for so many rows too, in the background: calls were joined."""
         ...
 

@@ -139,16 +139,16 @@ class CudaAdvisor(Advisor):
             spare_bytes=sum(recipe.buffers[name] for name in copies),
         )
 
-    def _lower(self, work: Work) -> Recipe:
+    def _lower(self, work: Work, *, fft: bool = True) -> Recipe:
         given = work.inputs if isinstance(work, Program) else ()
         names = (spec.name for spec in (*given, *work_outputs(work)))
-        return lower(work, self._plans, dict.fromkeys(names, self._layout))
+        return lower(work, self._plans, dict.fromkeys(names, self._layout), fft=fft)
 
     def _ways(self, work: Work) -> list[Recipe]:
         """The recipe, and that which is taken where a check forbids its Fourier transforms."""
         recipes = [self._lower(work)]
         if any(check.kind == FINITE for check in recipes[0].checks):
-            recipes.append(lower(work, self._plans, {}, fft=False))
+            recipes.append(self._lower(work, fft=False))
         return recipes
 
     def _advise_layers(

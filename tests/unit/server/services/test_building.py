@@ -99,14 +99,14 @@ async def test_a_batch_that_calls_were_joined_to_is_built_once_in_the_background
     builder = Builder()
     preparation = GpuPreparation(builder, 1 << 40)
     for rows in (16, 8, 16):  # the second comes while the first is being built
-        preparation.expect(encode_work(WORK), rows, "tf32")
+        preparation.expect(encode_work(WORK), rows, "tf32", "channels_first")
     await preparation._growth
     (plans,) = (plans for plans in builder.built.values() if plans)
     assert {graph.convolution.input[0] for graph in plans} == {16}
     before = preparation._growth
-    preparation.expect(encode_work(WORK), 16, "tf32")
+    preparation.expect(encode_work(WORK), 16, "tf32", "channels_first")
     assert preparation._growth is before
-    preparation.expect(encode_work(WORK), 8, "tf32")
+    preparation.expect(encode_work(WORK), 8, "tf32", "channels_first")
     await preparation._growth
     assert {graph.convolution.input[0] for graph in plans} == {16, 8}
 

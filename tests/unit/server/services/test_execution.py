@@ -45,8 +45,8 @@ class Expecting:
     def __init__(self):
         self.rows = []
 
-    def expect(self, work, rows, precision):
-        assert (work, precision) == (b"work", "tf32")
+    def expect(self, work, rows, precision, layout):
+        assert (work, precision, layout) == (b"work", "tf32", "channels_last")
         self.rows.append(rows)
 
 
@@ -136,7 +136,9 @@ async def test_the_first_error_ends_all_and_none_is_begun_after_it(call):
 @in_loop
 async def test_batches_that_are_made_are_expected_again(call, batch_rows, expected):
     pool, preparation = Pool(), Expecting()
-    job = Job(work=b"work", tensors=(), outputs=(), rows=2, precision="tf32")
+    job = Job(
+        work=b"work", tensors=(), outputs=(), rows=2, precision="tf32", layout="channels_last"
+    )
     target = target_of(FixedAdvisor(), pool=pool, preparation=preparation)
     running = asyncio.create_task(Execution(target, call).run_all([job]))
     await pool.begun.wait()
