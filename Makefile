@@ -45,7 +45,7 @@ bench: install
 soak: install
 	$(BIN)/python -m tests.load.soak --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
 
-# What can be tested of GPUs without one, cuDNN's planner and our kernels' compilation: about 1.2 GB,
+# What can be tested of GPUs without one, cuDNN's planner and our kernels' compilation: about 2.3 GB,
 # in an environment of its own.
 cuda: $(CUDA_VENV)/installed
 	$(CUDA_VENV)/bin/python -m pytest -m "cuda or cudnn" tests/cuda tests/cudnn

@@ -13,3 +13,14 @@ def children(pid: int) -> list[int]:
         with suppress(FileNotFoundError, ProcessLookupError):
             found += map(int, (thread / "children").read_text().split())
     return found
+
+
+def command_of(pid: int) -> str:
+    """Its command line, with spaces between the words."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+def mapped_files(pid: int) -> set[str]:
+    """The files, such as libraries, that a process has mapped."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return {words[5] for words in (line.split(maxsplit=5) for line in lines) if len(words) > 5}

@@ -63,6 +63,11 @@ class RecipeEngine:
         return recipe.records
 
 
+def structs_of(recipe: Recipe) -> list[str]:
+    """The kernels that are launched, in their order."""
+    return [each.instance.struct for each in recipe.commands if isinstance(each, Launch)]
+
+
 def layout_of(array: Array) -> str:
     """How an array with its channels on axis 1 lies in memory."""
     if array.ndim < 3 or array.strides[1] >= array.strides[-1]:
@@ -81,7 +86,6 @@ class _Run:
     def carry_out(self, tensors: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
         self._device.poison()
         recipe = self._recipe
-        self._device.compile(recipe.instances)
         self._upload(recipe.weights, tensors)
         self._give(recipe.preparation)
         self._upload(recipe.inputs, tensors)

@@ -12,6 +12,7 @@ from convserve.errors import (
     ConvserveError,
     DeadlineExceededError,
     DrainingError,
+    NotBuiltError,
     OverloadedError,
     UnreachableError,
     WorkerDiedError,
@@ -24,17 +25,19 @@ T = TypeVar("T")
 RECONNECT_SECONDS = 0.2  # gRPC itself waits a tenth of a second before it connects again
 REFUSAL_SECONDS = 1.0  # where a server that refuses does not say how long
 MAX_DOUBLINGS = 4  # of a delay, by repetition
+LOST = (WorkerDiedError, NotBuiltError, ChecksumError)  # what is repeated at once
 
 
 @frozen
 class Policy:
     """When to try again. Every rpc of convserve may be repeated: none changes what it reads.
 
-    A lost worker and a damaged chunk are retried at once, a lost connection after a delay, together
-    up to `max_retries` times. A server that is overloaded or draining is asked again after the
-    delay that it names, until the deadline: another one may take its place. Delays double with each
-    repetition, up to sixteen times the first. Nothing else is retried, and with `max_retries` 0
-    nothing at all. `jitter` gives numbers from 0 to 1 that spread callers refused together.
+    A lost worker, lost plans and a damaged chunk are retried at once, a lost connection after a
+    delay, together up to `max_retries` times. A server that is overloaded or draining is asked
+    again after the delay that it names, until the deadline: another one may take its place. Delays
+    double with each repetition, up to sixteen times the first. Nothing else is retried, and with
+    `max_retries` 0 nothing at all. `jitter` gives numbers from 0 to 1 that spread callers refused
+    together.
     """
 
     max_retries: int = 1
@@ -52,7 +55,7 @@ class Policy:
             return None
         if isinstance(error, UnreachableError):
             return self._spread(RECONNECT_SECONDS, losses)
-        return 0.0 if isinstance(error, WorkerDiedError | ChecksumError) else None
+        return 0.0 if isinstance(error, LOST) else None
 
     def _spread(self, seconds: float, repetitions: int) -> float:
         doubled: float = seconds * 2 ** min(repetitions, MAX_DOUBLINGS)

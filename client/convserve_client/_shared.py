@@ -21,6 +21,7 @@ from convserve.errors import (
     InternalError,
     InvalidArgumentError,
     LeaseNotFoundError,
+    NotBuiltError,
     NotFoundError,
     ResourceExhaustedError,
     UnsupportedError,
@@ -55,6 +56,7 @@ _ENDED = (
     ResourceExhaustedError,
     NotFoundError,
     FailedPreconditionError,
+    NotBuiltError,
     UnsupportedError,
     WorkerDiedError,
 )

@@ -18,6 +18,7 @@ ConvserveError
 ├── UnavailableError
 │   ├── DrainingError                             the server is stopping
 │   ├── WorkerDiedError                           the process that computed was lost
+│   ├── NotBuiltError                             what was built for the device has gone: call again
 │   └── UnreachableError                          no server answers at the address
 ├── NotFoundError
 │   ├── ModelNotFoundError                        no such resident model: load it again
@@ -183,6 +184,12 @@ class WorkerDiedError(UnavailableError):
     """The process that computed the call was lost."""
 
     reason = "WORKER_DIED"
+
+
+class NotBuiltError(UnavailableError):
+    """What the call takes on its device was built before, and has gone; a repetition builds it."""
+
+    reason = "NOT_BUILT"
 
 
 class UnreachableError(UnavailableError):

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 
 import grpc
-from attrs import frozen
+from attrs import evolve, frozen
 from convserve.chunks import CHUNK_BYTES
 from convserve.errors import ConvserveError, DeviceNotFoundError
 from convserve.servers import Limits, ServerInfo
@@ -125,6 +125,7 @@ async def running(settings: Settings) -> AsyncIterator[Bound]:
         stack.push_async_callback(parts.kernel_planners.stop)
         await _load_models(settings, parts)
         targets = await _start(settings, parts, stations, found, metrics)
+        stack.push_async_callback(targets.close)
         _watch_gpus(metrics, found, stack)
         servicers = _make_servicers(settings, parts, targets, found, handover)
         health_servicer = _add_services(guard, servicers)
@@ -265,20 +266,24 @@ async def _start(
     metrics: Metrics,
 ) -> Targets:
     """Start the workers of all devices. Raises StartError."""
+    made: dict[DeviceFacts, Preparation] = {}  # GPUs alike have one: each builds for all
 
-    def new_preparation(facts: DeviceFacts) -> Preparation:
+    def preparation_for(facts: DeviceFacts) -> Preparation:
         # Only here: it takes a tenth of a second, which a server without a GPU can spare.
         from convserve_server.services.building import prepare_gpus
 
-        return prepare_gpus(
-            facts,
-            pool=parts.kernel_planners,
-            folder=settings.plan_folder,
-            at_once=settings.planner_count,
-            listener=metrics.count_build,
-        )
+        kind = evolve(facts, properties="")  # which have the GPU's place on the bus, too
+        if kind not in made:
+            made[kind] = prepare_gpus(
+                facts,
+                pool=parts.kernel_planners,
+                folder=settings.plan_folder,
+                at_once=settings.planner_count,
+                listener=metrics.count_build,
+            )
+        return made[kind]
 
-    started, failed = await start_stations(settings, parts.arena, stations, new_preparation)
+    started, failed = await start_stations(settings, parts.arena, stations, preparation_for)
     missing = (*failed, *missing_gpus(settings, found))
     try:
         return Targets(started, settings.device, missing)

@@ -31,7 +31,7 @@ from convserve_server.workers.arena import Arena
 LANES = 3  # one copies in, one computes, one copies out
 GPU_READY_SECONDS = 180.0  # memory is reserved and pinned, which takes 0.2 s per GiB
 
-NewPreparation: TypeAlias = Callable[[DeviceFacts], Preparation]  # for GPUs of one kind
+PreparationFor: TypeAlias = Callable[[DeviceFacts], Preparation]  # GPUs of one kind
 
 _LOG = logging.getLogger(__name__)
 
@@ -100,18 +100,21 @@ def _make_pool(
 
 
 async def start_stations(
-    settings: Settings, arena: Arena, stations: Sequence[Station], new_preparation: NewPreparation
+    settings: Settings,
+    arena: Arena,
+    stations: Sequence[Station],
+    preparation_for: PreparationFor,
 ) -> tuple[list[Target], list[Device]]:
     """Start all workers at once: targets, and the devices that cannot be used after all.
 
-    `new_preparation` is for GPUs of our own engine. Raises StartError if the CPU cannot be used.
+    `preparation_for` is for GPUs of our own engine. Raises StartError if the CPU cannot be used.
     """
     failures = await asyncio.gather(*(_start(station) for station in stations))
     targets, failed = [], []
     for station, failure in zip(stations, failures, strict=True):
         if failure is None:
             device = _device(settings, arena, station)
-            targets.append(_target(settings, station, device, new_preparation))
+            targets.append(_target(settings, station, device, preparation_for))
         elif station.name == CPU:
             raise StartError(str(failure))
         else:
@@ -131,18 +134,20 @@ async def _start(station: Station) -> ConvserveError | None:
 
 
 def _target(
-    settings: Settings, station: Station, device: Device, new_preparation: NewPreparation
+    settings: Settings, station: Station, device: Device, preparation_for: PreparationFor
 ) -> Target:
     threads, facts = settings.threads_per_worker, station.pool.device
     gpu = "" if facts is None else facts.name
+    # A GPU's worker may have taken a little less than it was told to.
+    budget_bytes = station.budget_bytes if facts is None else facts.memory_bytes
     return Target(
         device=device,
         host=Host(device.name, device.engine, threads, device.memory_bytes, gpu),
         pool=station.pool,
         advisor=load_advisor(device.engine, threads),
-        budget_bytes=station.budget_bytes,
+        budget_bytes=budget_bytes,
         lanes=station.engine.lanes,
-        preparation=new_preparation(facts) if facts and facts.properties else None,
+        preparation=preparation_for(facts) if facts and facts.properties else None,
     )
 
 
@@ -168,8 +173,11 @@ def missing_gpus(settings: Settings, found: Findings) -> Iterator[Device]:
     lacking = [f"{GPUS}:{number}" for number in settings.gpus or () if number not in there]
     if not settings.gpus and not there:
         lacking = [GPUS]
+    reason = found.reason or "there is no such GPU"
+    level = logging.ERROR if settings.gpus else logging.INFO  # somebody counts on those
     for name in lacking:
-        yield _missing(name, settings.gpu_engine, found.reason or "there is no such GPU")
+        _LOG.log(level, "a GPU is not used", extra=fields(device=name, message=reason))
+        yield _missing(name, settings.gpu_engine, reason)
 
 
 def _missing(name: str, engine: str, reason: str) -> Device:

@@ -17,6 +17,8 @@ from convserve_server.engines.reference.engine import ReferenceEngine
 from convserve_server.planning.planner import compile_network, plan_operation
 from convserve_server.planning.program import Work, work_outputs
 
+from tests.conformance.tolerances import assert_agree
+
 POISON = 0x7F  # what outputs hold before a run, where their type has no NaN
 
 
@@ -100,6 +102,15 @@ def run_case(engine: Engine, case: Case) -> Result:
     outputs = {spec.name: poisoned(case, spec) for spec in work_outputs(work)}
     views = {name: channels_first(case, array) for name, array in outputs.items()}
     return Result(outputs, engine.run(work, inputs | weights, views))
+
+
+def check_case(engine: Engine, case: Case) -> Result:
+    """Run, and check that the results agree with those of the reference engine."""
+    result, expected = run_case(engine, case), reference_results(case)
+    assert result.outputs.keys() == expected.keys()
+    for name, array in expected.items():
+        assert_agree(result.outputs[name], array)
+    return result
 
 
 def reference_results(case: Case) -> Mapping[str, Array]:

@@ -8,6 +8,7 @@ from convserve_server.planners.nvrtc import compile_source
 
 pytestmark = pytest.mark.cuda
 ARCHITECTURES = ["sm_80", "sm_90", "sm_100"]
+FILES = sorted({instance.file for instance in all_instances()})
 TOGETHER = 8  # kernels of one program: the headers are read once for all
 PROCESSORS = 2
 
@@ -29,8 +30,9 @@ def faults(instances, architecture):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_kernel_compiles_and_spills_nothing(architecture):
-    instances = list(all_instances())
+@pytest.mark.parametrize("file", FILES)
+def test_every_kernel_compiles_and_spills_nothing(file, architecture):
+    instances = [instance for instance in all_instances() if instance.file == file]
     parts = [instances[start : start + TOGETHER] for start in range(0, len(instances), TOGETHER)]
     with ThreadPoolExecutor(PROCESSORS) as compilers:
         found = list(compilers.map(lambda part: faults(part, architecture), parts))

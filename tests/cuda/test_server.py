@@ -1,14 +1,18 @@
 """A server has plans and kernels built before it gives work to a GPU: from a call to its result."""
 
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import convserve_client as cs
 import grpc
 import numpy as np
 import pytest
 from convserve.layers import Conv
 from convserve.v1 import compute_service_pb2 as pb2
 
+from tests.processes import children, command_of
 from tests.server import start_server
 from tests.wire import arrays_of, arrays_of_stream, call, header_of, inline, scrape, stream
 
@@ -22,6 +26,7 @@ FLAGS = (
 )
 ROOT = str(Path(__file__).parents[2])
 MAX_ROUNDS = 1000
+MAX_LOOKS = 10_000  # each is a round trip, and so a bound
 LAYERS = [Conv(16, 3, padding=1, bias=False)]
 
 
@@ -34,9 +39,14 @@ def arrays(rows, size):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = f"--plan-folder={tmp_path_factory.mktemp('plans')}"
-    with start_server(*FLAGS, folder, environment={"PYTHONPATH": ROOT}) as running:
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("plans")
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    flags = (*FLAGS, f"--plan-folder={folder}")
+    with start_server(*flags, environment={"PYTHONPATH": ROOT}) as running:
         yield running
 
 
@@ -89,6 +99,33 @@ def test_work_beyond_the_memory_is_split_and_its_pieces_are_built(channel):
     some = {**given, "input": given["input"][:1]}
     (alone,) = call(channel, "RunInline", inline(LAYERS, some, device="cpu"))
     np.testing.assert_allclose(result[:1], arrays_of(alone)["conv1"], rtol=1e-5, atol=1e-5)
+
+
+def lose_worker(server):
+    """Kill the GPU's worker, and wait for the next one."""
+    (worker,) = (pid for pid in children(server.pid) if "BuiltEngine" in command_of(pid))
+    os.kill(worker, signal.SIGKILL)
+    name = 'convserve_worker_restarts_total{device="cuda:0"}'
+    for _ in range(MAX_LOOKS):
+        if scrape(server.metrics_address)[name]:
+            return
+    pytest.fail("no worker took the place of the one that was killed")
+
+
+def test_what_has_gone_from_the_folder_is_there_again_for_a_repeated_call(server, folder):
+    """A new worker finds nothing there; the SDK repeats the call that learns of it."""
+    x, weight = arrays(2, 20).values()
+    with cs.connect(server.address) as client:
+        first = client.conv(x, weight, padding=1)
+        for path in folder.glob("*/*"):
+            path.unlink()
+        lose_worker(server)
+        with client.trace() as records:
+            second = client.conv(x, weight, padding=1)
+    np.testing.assert_array_equal(first, second)
+    assert records[-1].device == "cuda:0"
+    reasons = [event["reason"] for event in server.events if event["event"] == "call"]
+    assert reasons == ["NOT_BUILT"]  # calls that go well are not logged
 
 
 def test_the_device_is_told_as_the_worker_found_it(channel):

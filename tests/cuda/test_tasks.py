@@ -7,7 +7,8 @@ import sys
 import pytest
 from convserve_server.engines.cuda.graphs import ConvGraph
 from convserve_server.engines.cuda.kernels import all_instances
-from convserve_server.engines.cuda.plan_store import PlanStore, StoredPlans, Target
+from convserve_server.engines.cuda.plan_keys import Target
+from convserve_server.engines.cuda.plan_store import PlanStore, StoredPlans
 from convserve_server.planners.pool import PlannerPool
 from convserve_server.planners.preparing import Preparer
 from convserve_server.planning.devices.properties import device_properties

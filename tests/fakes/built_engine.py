@@ -5,14 +5,9 @@ It has what was built for one, and nothing else: as on a GPU, the server must ha
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
-
 from convserve_server.engines.base import DeviceFacts
-from convserve_server.engines.cuda.advice import WORKSPACE_LIMIT_BYTES, workspace_limits
 from convserve_server.engines.cuda.engine import CudaEngine
-from convserve_server.engines.cuda.plan_store import PlanStore, StoredPlans
-from convserve_server.engines.cuda.targets import STORE_BYTES, target_of
+from convserve_server.engines.cuda.opening import library_of
 from convserve_server.planning.devices.properties import device_properties
 
 from tests.fakes.host_device import HostDevice
@@ -28,12 +23,4 @@ class BuiltEngine(CudaEngine):
             "NVIDIA H200", memory_bytes, properties=known.text, library=known.for_cudnn
         )
         device.poison()
-        store = PlanStore(Path(plan_folder), STORE_BYTES)
-
-        @lru_cache
-        def library(precision: str) -> tuple[StoredPlans, ...]:
-            limits = workspace_limits(WORKSPACE_LIMIT_BYTES)
-            targets = (target_of(device.facts, precision, limit) for limit in limits)
-            return tuple(StoredPlans(store, target) for target in targets)
-
-        super().__init__(device, library, lanes)
+        super().__init__(device, library_of(device.facts, plan_folder), lanes)

@@ -10,7 +10,8 @@ import ctypes
 import hashlib
 import os
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
 from threading import Lock
@@ -33,11 +34,11 @@ _COMPILE = ("g++", "-std=c++17", "-O1", "-Wall", "-Wno-unknown-pragmas", "-Werro
 Kernel = Callable[[bytes], None]
 
 
-def compile_kernels(instances: Iterable[Instance]) -> dict[Instance, Kernel]:
-    """The kernels for the processor, compiled together; those compiled before are found again."""
-    names = {instance: f"kernel{n}" for n, instance in enumerate(dict.fromkeys(instances))}
-    if not names:
-        return {}
+@cache
+def kernels_of(file: str) -> dict[Instance, Kernel]:
+    """All kernels of a header for the processor; those compiled before are found again."""
+    instances = [each for each in kernels.all_instances() if each.file == file]
+    names = {instance: f"kernel{n}" for n, instance in enumerate(instances)}
     source = "".join(kernels.source_of(instance, name) for instance, name in names.items())
     library = ctypes.CDLL(str(_compiled(source)))
     return {instance: _function(library, name) for instance, name in names.items()}
@@ -180,16 +181,11 @@ class HostDevice:
         self.base = -(-self._memory.ctypes.data // 256) * 256
         self.byte_count = byte_count
         self.facts = DeviceFacts("host", byte_count)
-        self._kernels: dict[Instance, Kernel] = {}
         self.pinned: list[tuple[int, int]] = []
 
     def poison(self) -> None:
         """Fill the memory with what no result may come from."""
         self._memory[...] = POISON
-
-    def compile(self, instances: Iterable[Instance]) -> None:
-        """Compile kernels together, which is faster than one by one."""
-        self._kernels |= compile_kernels(set(instances) - self._kernels.keys())
 
     def lane(self) -> HostLane:
         """See `Device`."""
@@ -197,8 +193,7 @@ class HostDevice:
 
     def load_kernel(self, instance: Instance, prepared: Prepared) -> Kernel:
         """See `Device`."""
-        self.compile((instance,))
-        return self._kernels[instance]
+        return kernels_of(instance.file)[instance]
 
     def load_plan(self, graph: ConvGraph, prepared: Prepared) -> ConvGraph:
         """See `Device`."""

@@ -10,7 +10,7 @@ from convserve.tensors import Array
 from convserve_server.engines.cuda.cuda_device import CudaDevice
 from convserve_server.engines.cuda.engine import CudaEngine
 from convserve_server.engines.cuda.graphs import ConvGraph, Prepared
-from convserve_server.engines.cuda.plan_store import Target, key_of
+from convserve_server.engines.cuda.plan_keys import Target, key_of
 from convserve_server.engines.cuda.probe import look
 from convserve_server.engines.cuda.recipe import Instance
 from convserve_server.engines.cuda.targets import target_of

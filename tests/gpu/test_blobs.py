@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from convserve_server.engines.cuda.cuda_device import CudaDevice
 from convserve_server.engines.cuda.graphs import INPUT, OUTPUT, WEIGHT, ConvGraph
-from convserve_server.engines.cuda.plan_store import Target
+from convserve_server.engines.cuda.plan_keys import Target
 from convserve_server.planning.devices.properties import device_properties, property_devices
 from convserve_server.planning.kernels import FORWARD, Convolution, Policy
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from convserve.tensors import Array, spec_of
 from convserve_server.engines.cuda.graphs import ConvGraph
-from convserve_server.engines.cuda.kernels import all_instances
 from convserve_server.engines.reference.engine import ReferenceEngine
 from convserve_server.planning.planner import compile_network
 
@@ -39,9 +38,7 @@ HAVING: tuple[Callable[[ConvGraph], bool], ...] = (
 
 @pytest.fixture(scope="module")
 def engine() -> RecipeEngine:
-    engine = RecipeEngine()
-    engine.device.compile(all_instances())
-    return engine
+    return RecipeEngine()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -28,7 +28,7 @@ class KernelRequest(msgspec.Struct, frozen=True):
 class Built(msgspec.Struct, frozen=True):
     """What was built, or why there is none.
 
-    It does not `last` where there might be more with NVIDIA's driver on the machine.
+    It does not `last` where there might be more with NVIDIA's driver at hand.
     """
 
     prepared: Prepared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import ParamSpec, TypeAlias, TypeVar
@@ -10,9 +11,9 @@ from typing import ParamSpec, TypeAlias, TypeVar
 import msgspec
 from convserve.errors import TooLargeError, UnavailableError
 
-from convserve_server.cache import ByteCache
 from convserve_server.engines.cuda.graphs import ConvGraph, Prepared
-from convserve_server.engines.cuda.plan_store import PlanStore, Target, key_of
+from convserve_server.engines.cuda.plan_keys import Target, key_of
+from convserve_server.engines.cuda.plan_store import FRESH_SECONDS, PlanStore, folder_error
 from convserve_server.engines.cuda.recipe import Instance
 from convserve_server.planners.builds import KernelRequest, PlanRequest, decode_built, encode
 from convserve_server.planners.flights import Flights
@@ -28,13 +29,13 @@ Listener: TypeAlias = Callable[[str, str, float], None]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PASSING_BYTES = 4 << 20  # of failures that are not kept
+PASSING_SECONDS = 3600.0  # that a failure is kept which may pass
 
 
 class PreparedPlans:
     """What cuDNN has for one kind of GPU under one policy: `Plans`, as lowering asks for them.
 
-    It has all that was prepared, and of other things what is in memory.
+    It has all that was prepared, and of other things what is in memory. Any thread may ask it.
     """
 
     def __init__(
@@ -73,11 +74,14 @@ class Preparer:
         self._turns = asyncio.Semaphore(at_once)
         self._listener = listener
         self._flights: Flights[str, Prepared] = Flights()
-        self._passing: ByteCache[str, Prepared] = ByteCache(PASSING_BYTES)
 
-    def known(self, policy: Policy) -> PreparedPlans:
-        """What is in memory."""
-        return self._plans(policy, {})
+    def known(self, policy: Policy, max_age: float = FRESH_SECONDS) -> PreparedPlans:
+        """What is in memory, and was in the folder at most `max_age` seconds ago."""
+        return self._plans(policy, {}, max_age)
+
+    def doubt(self) -> None:
+        """What was built may have gone from the folder: have it looked for there."""
+        self._store.doubt()
 
     async def prepare(
         self, graphs: Iterable[ConvGraph], instances: Iterable[Instance], policy: Policy
@@ -88,20 +92,22 @@ class Preparer:
         """
         target = Target(self._properties, policy)
         needed: dict[Needed, None] = dict.fromkeys((*graphs, *instances))
-        found = {what: self._recall(what, target) for what in needed}
+        found = {what: self._store.recall(key_of(what, target)) for what in needed}
         missing = [what for what, prepared in found.items() if prepared is None]
         for what in needed.keys() - missing:
             self._listener(_kind(what), "memory", 0.0)
         fetched = await self._fetch_all(missing, target)
         return self._plans(policy, {what: found[what] or fetched[what] for what in needed})
 
-    def _plans(self, policy: Policy, found: Mapping[Needed, Prepared]) -> PreparedPlans:
+    def _plans(
+        self, policy: Policy, found: Mapping[Needed, Prepared], max_age: float = FRESH_SECONDS
+    ) -> PreparedPlans:
         target = Target(self._properties, policy)
-        return PreparedPlans(policy, found, lambda graph: self._recall(graph, target))
 
-    def _recall(self, what: Needed, target: Target) -> Prepared | None:
-        key = key_of(what, target)
-        return self._store.recall(key) or self._passing.get(key)
+        def recall(graph: ConvGraph) -> Prepared | None:
+            return self._store.recall(key_of(graph, target), max_age)
+
+        return PreparedPlans(policy, found, recall)
 
     async def _fetch_all(self, missing: Iterable[Needed], target: Target) -> dict[Needed, Prepared]:
         """The first failure ends the waiting for the others; what is being built is finished."""
@@ -139,10 +145,8 @@ class Preparer:
             ) from None
         except msgspec.MsgspecError as error:
             raise TaskError(f"what {task} built cannot be read: {error}") from error
-        if built.lasts:
-            await _on_disk(self._store.put, key, built.prepared)
-        else:
-            self._passing.put(key, built.prepared, len(key) + len(built.prepared.failure))
+        seconds = math.inf if built.lasts else PASSING_SECONDS
+        await _on_disk(self._store.put, key, built.prepared, seconds)
         return built.prepared
 
 
@@ -151,9 +155,7 @@ async def _on_disk(work: Callable[P, T], *arguments: P.args, **options: P.kwargs
     try:
         return await asyncio.to_thread(work, *arguments, **options)
     except OSError as error:
-        raise UnavailableError(
-            f"the server cannot use the folder in which it keeps plans: {error.strerror}"
-        ) from error
+        raise folder_error(error) from error
 
 
 def _task_for(what: Needed, target: Target) -> tuple[str, bytes]:

@@ -85,9 +85,8 @@ class Dispatcher:
     At most `queue_limit` tasks wait. What has been started and not finished never needs more than
     `working_budget_bytes`. Each worker has `lanes` jobs in progress. A batch has at most
     `batch_rows` rows and `batch_bytes` bytes, unless a single task has more; one row turns batching
-    off. A task waits for company at most
-    `batch_wait_seconds`. After a batch was lost with its worker, tasks of its key run one by one
-    for `suspect_seconds`.
+    off. A task waits for company at most `batch_wait_seconds`. After a batch was lost with its
+    worker, tasks of its key run one by one for `suspect_seconds`.
     """
 
     def __init__(

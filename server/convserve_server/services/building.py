@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from convserve_server.engines.cuda.advice import (
 from convserve_server.engines.cuda.graphs import ConvGraph
 from convserve_server.engines.cuda.plan_store import PlanStore
 from convserve_server.engines.cuda.targets import STORE_BYTES, target_of
-from convserve_server.planners.pool import PlannerPool
+from convserve_server.planners.pool import PlannerPool, TaskError
 from convserve_server.planners.preparing import Listener, Preparer
 from convserve_server.planning.kernels import Policy
 from convserve_server.planning.program import (
@@ -105,11 +106,16 @@ class GpuPreparation:
         policies, layout = _policies(options.precision), options.layout
         for work in works:
             await self._build(work, policies, layout)
-        known = (CudaAdvisor(plans=self._preparer.known(p), layout=layout) for p in policies)
+        # However old: who does not know of a plan any more counts another recipe's bytes.
+        plans = (self._preparer.known(policy, max_age=math.inf) for policy in policies)
+        known = (CudaAdvisor(plans=each, layout=layout) for each in plans)
         return Frugal(tuple(known), self._memory_bytes)
 
     def expect(self, work: bytes, rows: int, precision: str, layout: str) -> None:
-        """See `Preparation`. One at a time: whatever is expected meanwhile is so again."""
+        """See `Preparation`. One at a time: whatever is expected meanwhile is so again.
+
+        What could not be built is not tried again: calls are computed without it.
+        """
         key = (work, rows, precision, layout)
         if self._expected.get(key) or (self._growth and not self._growth.done()):
             return
@@ -121,8 +127,19 @@ class GpuPreparation:
         assert isinstance(program, Program)  # nothing else has rows
         try:
             await self._build(rebatched(program, rows), _policies(precision), layout)
-        except ConvserveError as error:  # the calls are computed all the same, in smaller batches
-            _LOG.info("no batch of %d rows was built: %s", rows, error)
+        except (ConvserveError, TaskError) as error:  # calls are computed in smaller batches
+            _LOG.warning("no batch of %d rows was built: %s", rows, error)
+
+    def doubt(self) -> None:
+        """See `Preparation`."""
+        self._expected.drop(lambda key: True)
+        self._preparer.doubt()
+
+    async def close(self) -> None:
+        """See `Preparation`."""
+        if self._growth is not None:
+            self._growth.cancel()
+            await asyncio.wait((self._growth,))
 
     async def _build(self, work: Work, policies: Sequence[Policy], layout: str) -> None:
         """Build for the first policy with which the work fits, as the engine looks for it."""

@@ -25,19 +25,30 @@ class Execution:
         return self._begun[-1]
 
     async def run_all(self, jobs: Iterable[Job]) -> JobResult:
-        """Run jobs; returns the result of the last."""
+        """Run jobs; returns the result of the last.
+
+        After an error no more are begun, and those that run are waited for: they may write to
+        memory that the caller has again with the answer. Of several errors the first job's counts.
+        """
         if self._target.lanes == 1:
             for job in jobs:
                 result = await self._run(job)
             return result
+        begun: list[asyncio.Task[JobResult]] = []
         try:
-            async with asyncio.TaskGroup() as group:
-                for job in jobs:
-                    await self.until_free()
-                    self.begin(group, job)
-                return await self.last
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            for job in jobs:
+                latest = begun[-self._target.lanes :]
+                if len(latest) == self._target.lanes:
+                    await asyncio.wait(latest[:1])
+                if any(task.done() and task.exception() for task in latest):
+                    break
+                begun.append(asyncio.create_task(self._run(job)))
+            await asyncio.wait(begun)
+        finally:
+            for task in begun:
+                task.cancel()
+            await asyncio.gather(*begun, return_exceptions=True)
+        return [task.result() for task in begun][-1]
 
     async def until_free(self) -> None:
         """Wait until the device has a lane for another piece."""

@@ -58,7 +58,8 @@ def make_pieces(
     if needed <= budget_bytes:
         blocks = row_pieces(work, BLOCK_BYTES)
         if blocks:
-            return _encode(blocks, needed, shapes, is_frugal=False)
+            block_bytes = max(working_bytes(each, advisor) for each in {b.program for b in blocks})
+            return _encode(blocks, block_bytes, shapes, is_frugal=False)
         return (_whole(work, needed),)
     found = split(work, advisor, budget_bytes)
     shapes |= {spec.name: spec.shape for spec in work_parameters(work)}

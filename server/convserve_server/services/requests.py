@@ -10,8 +10,8 @@ from attrs import evolve, field, frozen
 from convserve.codec import from_message, operation_from_message
 from convserve.errors import (
     InvalidArgumentError,
+    NotBuiltError,
     TooLargeError,
-    UnavailableError,
     error_at,
 )
 from convserve.inline import output_specs
@@ -142,11 +142,12 @@ class RequestReader:
 
     @contextmanager
     def relying_on(self, header: bytes) -> Iterator[None]:
-        """Forget a header whose request cannot be run: what was built for it may have gone."""
+        """Forget a header if what was built for its request has gone."""
         try:
             yield
-        except UnavailableError:
+        except NotBuiltError:
             self._cache.drop(lambda other: other == header)
+            self._targets.doubt()
             raise
 
     def find(self, header: bytes) -> Request | pb2.RunHeader:

@@ -31,6 +31,14 @@ class Preparation(Protocol):
         """Have encoded work built for so many rows too, in the background: calls were joined."""
         ...
 
+    def doubt(self) -> None:
+        """What was built may have gone: look for it before it is relied on."""
+        ...
+
+    async def close(self) -> None:
+        """End what goes on in the background."""
+        ...
+
 
 @frozen(eq=False, kw_only=True)
 class Target:
@@ -102,6 +110,20 @@ class Targets:
     def pools(self) -> tuple[WorkerPool, ...]:
         """The workers of all devices."""
         return tuple(target.pool for target in self._all)
+
+    def doubt(self) -> None:
+        """What was built for a device may have gone: have it looked for."""
+        for preparation in self._preparations:
+            preparation.doubt()
+
+    async def close(self) -> None:
+        """End what goes on in the background; the pools are others'."""
+        for preparation in self._preparations:
+            await preparation.close()
+
+    @property
+    def _preparations(self) -> tuple[Preparation, ...]:
+        return tuple(target.preparation for target in self._all if target.preparation)
 
     def choice(self, name: str) -> Choice:
         """What may run a call for this device. Raises DeviceNotFoundError, field `device`."""

@@ -88,8 +88,8 @@ class Arena:
 
     Freed pages stay resident, ready for the next call, up to `warm_bytes`; `shrink` gives what is
     beyond back to the system. Of memory that a GPU has pinned none may be: that keeps all of it
-    warm. Behind the tensors is one page of flags, by which the front tells
-    workers what is no longer wanted. Not thread-safe: one event loop uses it.
+    warm. Behind the tensors is one page of flags, by which the front tells workers what is no
+    longer wanted. Not thread-safe: one event loop uses it.
     """
 
     def __init__(self, capacity_bytes: int, warm_bytes: int = WARM_BYTES) -> None:

@@ -29,6 +29,7 @@ from convserve_server.workers.messages import (
     Message,
     Ready,
     Run,
+    Unable,
     encode_frame,
 )
 from convserve_server.workers.runner import Places, Runner
@@ -36,6 +37,7 @@ from convserve_server.workers.segments import Segments
 
 RECEIVE_BYTES = 64 << 10
 DEVICE_LOST_CODE = 70
+MAX_REASON_CHARS = 500
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     connection = socket.socket(fileno=options.socket)
     segments = socket.socket(fileno=options.segments)
     memory = memoryview(mmap.mmap(options.arena, options.capacity))
-    with _lost_with_the_device():
+    with _lost_with_the_device(), _telling_why_not(connection):
         engine = load_engine(options.engine, **options.options)
     with connection, segments, suppress(EOFError, ConnectionError):  # until the front has gone
         _serve(connection, segments, memory, engine)
@@ -80,6 +82,17 @@ def _lost_with_the_device() -> Iterator[None]:
     except DeviceLostError as error:
         _LOG.error("the device is lost, and this worker with it: %s", error)
         os._exit(DEVICE_LOST_CODE)
+
+
+@contextmanager
+def _telling_why_not(connection: socket.socket) -> Iterator[None]:
+    """Tell the front what keeps the engine from being loaded; the log has the whole story."""
+    try:
+        yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARS]
+        connection.sendall(encode_frame(Unable(reason)))
+        raise
 
 
 def serve(connection: socket.socket, runner: Runner) -> None:

@@ -2,9 +2,9 @@
 
 Every frame is four bytes of length, little endian, and a message in MessagePack. The front sends
 `Run` and `Forget`; the worker answers each with `Done`, in their order, and says `Ready` once at
-the start. Segments of shared memory travel over a socket of their own, before they are named. Work
-travels apart from the rest, as bytes, so that the worker can know a network that it has seen by
-them; and so do the steps that ran, for the front.
+the start, or `Unable`. Segments of shared memory travel over a socket of their own, before they are
+named. Work travels apart from the rest, as bytes, so that the worker can know a network that it has
+seen by them; and so do the steps that ran, for the front.
 """
 
 from __future__ import annotations
@@ -103,6 +103,12 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
     device: DeviceFacts | None = None
 
 
+class Unable(msgspec.Struct, frozen=True, tag="unable"):
+    """The engine cannot be loaded."""
+
+    reason: str
+
+
 class Success(msgspec.Struct, frozen=True, array_like=True, tag="success"):
     """What ran, for how many seconds, on how many rows. `decode_steps` reads `steps`."""
 
@@ -130,7 +136,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
 
 
 Request: TypeAlias = Run | Forget | Detach
-Reply: TypeAlias = Ready | Done
+Reply: TypeAlias = Ready | Unable | Done
 Message: TypeAlias = Request | Reply
 
 

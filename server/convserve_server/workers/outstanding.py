@@ -20,8 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class Outstanding:
-    """A worker's requests in the order of its answers: the first `lanes` may have begun, the others
-    wait.
+    """A worker's requests in the order of its answers: the first `lanes` may have begun.
 
     A worker that still computes `abandon_seconds` after the last call that it computes was given up
     is killed.

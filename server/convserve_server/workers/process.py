@@ -24,6 +24,7 @@ from convserve_server.workers.messages import (
     FrameBuffer,
     FrameError,
     Ready,
+    Unable,
     encode_frame,
 )
 from convserve_server.workers.segments import Segment, segment_sockets, send_segment
@@ -40,6 +41,7 @@ class _Connection(asyncio.Protocol):
         self.ready: asyncio.Future[DeviceFacts | None] = loop.create_future()
         self.lost: asyncio.Future[None] = loop.create_future()
         self.error: Exception | None = None
+        self.failure = ""  # why its engine could not be loaded
         self._on_done = on_done
         self._buffer = FrameBuffer()
         self._transport: asyncio.BaseTransport | None = None
@@ -58,6 +60,8 @@ class _Connection(asyncio.Protocol):
     def _take(self, message: object) -> None:
         if isinstance(message, Ready) and not self.ready.done():
             self.ready.set_result(message.device)
+        elif isinstance(message, Unable) and not self.ready.done():
+            self.failure = message.reason
         elif isinstance(message, Done) and self.ready.done():
             self._on_done(message)
         else:
@@ -121,8 +125,9 @@ class ChildProcess:
             await child.end(patience=0.0)
             raise
         if lost.done():
-            how = await child.end()
-            raise WorkerDiedError(f"the worker process {how} before it was ready")
+            how, failure = await child.end(), child._connection.failure
+            why = f": {failure}" if failure else ""
+            raise WorkerDiedError(f"the worker process {how} before it was ready{why}")
         return child
 
     @classmethod

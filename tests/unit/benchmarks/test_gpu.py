@@ -20,13 +20,13 @@ from tests.networks import unet
 def test_the_table_has_shares_ratios_and_means_of_each_kind():
     results = [
         Result("a", "bfloat16", 2e-3, "cudnn eng1", 1e-3, 4e-3, weight=3),
-        Result("b", "bfloat16", 5e-5, "direct kernel", 1e-5, 5e-5),
+        Result("b", "bfloat16", 5e-5, "direct", 1e-5, 5e-5),
         Result("c", "float32", 1.5, "fft"),
     ]
     assert results_table(results).splitlines() == [
         "What  Type             Time  Roofline  Reached    torch  Faster  By",
         "a     bfloat16      2.00 ms   1.00 ms      50%  4.00 ms   2.00x  cudnn eng1",
-        "b     bfloat16      50.0 us   10.0 us      20%  50.0 us   1.00x  direct kernel",
+        "b     bfloat16      50.0 us   10.0 us      20%  50.0 us   1.00x  direct",
         "c     float32   1,500.00 ms                                      fft",
         "geometric mean of bfloat16: 1.68x torch's speed, 40% of the roofline",
         "geometric mean of float32: no torch's speed, unknown share of the roofline",

@@ -5,6 +5,7 @@ from convserve.errors import (
     DeadlineExceededError,
     DrainingError,
     InternalError,
+    NotBuiltError,
     OverloadedError,
     ShapeError,
     TooLargeError,
@@ -17,7 +18,7 @@ from convserve_client._retries import RECONNECT_SECONDS, REFUSAL_SECONDS, Policy
 from tests.fakes.answers import unloaded
 from tests.fakes.driver import ScriptedDriver
 
-RETRIED_ONCE = [WorkerDiedError, UnreachableError, ChecksumError]
+RETRIED_ONCE = [WorkerDiedError, NotBuiltError, UnreachableError, ChecksumError]
 NEVER_RETRIED = [ShapeError, TooLargeError, InternalError, DeadlineExceededError]
 REFUSALS = [OverloadedError, DrainingError]
 

@@ -62,7 +62,9 @@ def test_a_gpu_that_cannot_be_used_does_not_keep_the_server_from_the_cpu():
     cpu, gpu = info_of(gpus=(1,), gpu_engine="nothing:Nothing", gpu_memory_bytes=1 << 20).devices
     assert (cpu.name, cpu.available) == ("cpu", True)
     assert (gpu.name, gpu.available) == ("cuda:1", False)
-    assert "exited with code 1 before it was ready" in gpu.description
+    assert gpu.description.endswith(
+        "before it was ready: ModuleNotFoundError: No module named 'nothing'"
+    )
 
 
 def test_it_serves_inside_the_block_and_not_after():

@@ -72,7 +72,7 @@ def test_every_flag_has_a_variable():
         "ready_fd": "0",
         "owner_fd": "0",
     }
-    assert set(samples) == {option.name for option in settings._OPTIONS}
+    assert set(samples) == {option.name for option in settings.OPTIONS}
     environment = {f"CONVSERVE_{name.upper()}": text for name, text in samples.items()}
     flags = [
         part for name, text in samples.items() for part in ("--" + name.replace("_", "-"), text)

@@ -11,6 +11,7 @@ from convserve_server.engines.base import DeviceFacts
 from convserve_server.engines.cuda import kernels
 from convserve_server.engines.cuda.cuda_faults import Faults
 from convserve_server.engines.cuda.cuda_lane import CudaLane, Kernel, Libraries
+from convserve_server.engines.cuda.cuda_transforms import Transforms
 from convserve_server.engines.cuda.findings import MARGIN_BYTES, MARGIN_SHARE
 from convserve_server.engines.cuda.graphs import ConvGraph, Prepared
 from convserve_server.engines.cuda.recipe import Instance
@@ -32,6 +33,7 @@ class CudaDevice:
         self.byte_count = _slab_bytes(memory_bytes, *self._runtime.memGetInfo())
         self.base: int = self._runtime.malloc(self.byte_count)
         self._handle = self._libraries.cudnn.create_handle()
+        self._transforms = Transforms(self._libraries.cupy)
         self._lanes: list[CudaLane] = []
         self._pinned: set[int] = set()
         self._is_closed = False
@@ -39,7 +41,7 @@ class CudaDevice:
 
     def lane(self) -> CudaLane:
         """See `Device`."""
-        self._lanes.append(CudaLane(self._libraries, self._faults))
+        self._lanes.append(CudaLane(self._libraries, self._faults, self._transforms))
         return self._lanes[-1]
 
     def load_kernel(self, instance: Instance, prepared: Prepared) -> Kernel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -62,15 +62,16 @@ class CudaMark:
 
 @frozen(eq=False)
 class CudaReplay:
-    """See `Replay`."""
+    """See `Replay`. What the graph runs must stay as long: `plans` are those of transforms."""
 
     graph: Any
+    plans: Sequence[Any]
 
 
 class CudaLane:
     """See `Lane`."""
 
-    def __init__(self, libraries: Libraries, faults: Faults) -> None:
+    def __init__(self, libraries: Libraries, faults: Faults, transforms: Transforms) -> None:
         self._runtime = libraries.runtime
         self._driver = libraries.driver
         self._cupy = libraries.cupy
@@ -79,7 +80,7 @@ class CudaLane:
         self.stream = self._cupy.cuda.Stream(non_blocking=True)
         self._handle = self._cudnn.create_handle()
         self._cudnn.set_stream(self._handle, self.stream.ptr)
-        self._transforms = Transforms(self._cupy, self.stream)
+        self._transforms = transforms
 
     def upload(
         self, target: int, pitch: int, source: int, source_pitch: int, width: int, rows: int
@@ -115,7 +116,7 @@ class CudaLane:
     def transform(self, transform: Transform, source: int, target: int, workspace: int) -> None:
         """See `Lane`."""
         with self._faults:
-            self._transforms.run(transform, source, target, workspace)
+            self._transforms.run(transform, source, target, workspace, self.stream)
 
     def mark(self) -> CudaMark:
         """See `Lane`."""
@@ -126,7 +127,7 @@ class CudaLane:
 
     def record(self, give: Callable[[], None]) -> CudaReplay:
         """See `Lane`. A capture that fails is ended all the same: the stream stays of use."""
-        with self._faults:
+        with self._faults, self._transforms.noting() as plans:
             self.stream.begin_capture()
             try:
                 give()
@@ -134,7 +135,7 @@ class CudaLane:
                 with suppress(Exception):  # it says that nothing of use was captured
                     self.stream.end_capture()
                 raise
-            return CudaReplay(self.stream.end_capture())
+            return CudaReplay(self.stream.end_capture(), plans)
 
     def replay(self, replay: Any) -> None:
         """See `Lane`."""

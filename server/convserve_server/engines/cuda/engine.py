@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 from attrs import evolve, frozen
-from convserve.errors import UnavailableError
+from convserve.errors import NotBuiltError
 from convserve.runs import StepRecord
 from convserve.tensors import Array
 
@@ -125,7 +125,7 @@ class CudaEngine:
         if loaded is not None:
             return [(loaded, parts)]
         if len(parts) == 1:
-            raise UnavailableError(
+            raise NotBuiltError(
                 "what the device needs for this work has not been built, or was dropped since; "
                 "call again"
             )

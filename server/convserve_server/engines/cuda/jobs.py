@@ -51,10 +51,15 @@ class Job:
             self.site = None
 
     def deliver(self) -> None:
-        """Put the results in their places. Raises ConvserveError if they do not count."""
-        for result in self.results:
+        """Put the results in their places, and let go of them.
+
+        Raises ConvserveError if they do not count.
+        """
+        results, self.results = self.results, []
+        checks, self.checks = self.checks, []
+        for result in results:
             result.finish()
-        for check, values in self.checks:
+        for check, values in checks:
             judge(check, [value.finish() for value in values])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from convserve.errors import UnavailableError
+from convserve.errors import NotBuiltError
 from convserve.runs import StepRecord
 
 from convserve_server.cache import ByteCache
@@ -14,10 +14,10 @@ from convserve_server.engines.cuda.graphs import ConvGraph, Prepared
 from convserve_server.engines.cuda.lowering import Plans, lower
 from convserve_server.engines.cuda.placing import Placement, place
 from convserve_server.engines.cuda.recipe import Instance, OnHost, Recipe
-from convserve_server.planning.program import Work
+from convserve_server.planning.program import Program, Work
 
 CACHE_BYTES = 64 << 20
-COMMAND_BYTES = 2 << 10  # about what a command takes in Python objects
+COMMAND_BYTES = 2 << 10  # about what a command, or a step, takes in Python objects
 EXECUTABLE_BYTES = 256 << 20
 MODULE_BYTES = 64 << 10  # about what a loaded kernel or plan takes beside its code
 
@@ -79,7 +79,7 @@ class Loader:
         if known is not None and all(_find(shelf, known) is None for shelf in shelves):
             return None  # what was missing still is
         made = self._make(shelves, lambda shelf: lower(work, shelf, dict(layouts), fft=fft))
-        self._known.put(key, made, _size(made))
+        self._known.put(key, made, _size(work, made))
         return made if isinstance(made, Loaded) else None
 
     def records(self, work: Work, precision: str) -> tuple[StepRecord, ...]:
@@ -104,7 +104,7 @@ class Loader:
     def _executable(self, shelf: Shelf, thing: _Thing) -> Executable:
         prepared = _find(shelf, thing)
         if prepared is None:
-            raise UnavailableError("a plan or kernel was dropped while it was loaded; call again")
+            raise NotBuiltError("a plan or kernel was dropped while it was loaded; call again")
         key = (thing, prepared.name, prepared.blob)
         made = self._executables.get(key)
         if made is None:
@@ -116,10 +116,11 @@ class Loader:
         return made
 
 
-def _size(made: Loaded | _Thing) -> int:
-    """About what a recipe takes in Python objects."""
-    commands = made.recipe.commands if isinstance(made, Loaded) else ()
-    return COMMAND_BYTES * (1 + len(commands))
+def _size(work: Work, made: Loaded | _Thing) -> int:
+    """About what the work and its recipe take in Python objects."""
+    steps = len(work.steps) if isinstance(work, Program) else 1
+    commands = len(made.recipe.commands) if isinstance(made, Loaded) else 0
+    return COMMAND_BYTES * (steps + commands)
 
 
 def _things(recipe: Recipe) -> dict[_Thing, None]:

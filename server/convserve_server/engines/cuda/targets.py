@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convserve_server.engines.base import DeviceFacts
-from convserve_server.engines.cuda.plan_store import Target
+from convserve_server.engines.cuda.plan_keys import Target
 from convserve_server.planning.devices.properties import DeviceProperties
 from convserve_server.planning.kernels import Policy
 

@@ -83,6 +83,12 @@ class View:
         )
         return evolve(self, shape=shape, strides=repeated)
 
+    def along(self, axis: int, shape: Shape) -> View:
+        """A vector as a tensor of a shape: its numbers go along one axis and repeat over others."""
+        strides = [0] * len(shape)
+        strides[axis] = self.strides[0]
+        return evolve(self, shape=shape, strides=tuple(strides))
+
     def reshaped(self, shape: Shape) -> View | None:
         """Another shape of the elements in their logical order; None if they must be copied."""
         if not self.is_contiguous:

@@ -7,6 +7,9 @@ import msgspec
 from convserve_server.planning.devices.properties import DeviceProperties
 from convserve_server.planning.kernels import Convolution, Offer
 
+# Why cuDNN has no plan for some graphs: it would have to compile one.
+NEEDS_DRIVER = "it would compile a kernel for it, for which it needs NVIDIA's driver"
+
 
 class OfferRequest(msgspec.Struct, frozen=True):
     """Which kernels there are for a convolution on a GPU with these properties."""

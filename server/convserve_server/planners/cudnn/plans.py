@@ -15,6 +15,7 @@ from convserve.errors import UnsupportedError
 
 from convserve_server.engines.cuda.graphs import ConvGraph
 from convserve_server.planners.cudnn.graphs import new_graph
+from convserve_server.planners.cudnn.messages import NEEDS_DRIVER
 from convserve_server.planning.kernels import Candidate
 
 # How cuDNN ranks: by measurements, then what always works, then by a model that knows more engines.
@@ -96,7 +97,7 @@ class PlanList:
 def _why(error: BaseException, graph: ConvGraph) -> str:
     text = str(error)
     if graph.is_fused and "PREREQUISITE_MISSING" in text:
-        return "it would compile a kernel for it, for which it needs NVIDIA's driver"
+        return NEEDS_DRIVER
     return "it has no engine for it on this GPU" if "No valid engine" in text else _short(error)
 
 

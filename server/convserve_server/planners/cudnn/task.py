@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from convserve.errors import UnsupportedError
 
 from convserve_server.planners.builds import Built, decode_plan_request, encode
-from convserve_server.planners.cudnn.messages import decode_request, encode_offer
+from convserve_server.planners.cudnn.messages import NEEDS_DRIVER, decode_request, encode_offer
 from convserve_server.planners.libraries import has_driver, load_builtins
 from convserve_server.planning.devices.properties import DeviceProperties
 
@@ -29,8 +29,9 @@ def build(request: bytes) -> bytes:
     asked = decode_plan_request(request)
     load_builtins()
     prepared = _planner(asked.properties).prepare(asked.graph, asked.policy)
-    may_have_more = prepared.failure and asked.graph.is_fused and not has_driver()
-    return encode(Built(prepared, lasts=not may_have_more))
+    lacks_driver = not has_driver() or NEEDS_DRIVER in prepared.failure
+    may_pass = prepared.failure and asked.graph.is_fused and lacks_driver
+    return encode(Built(prepared, lasts=not may_pass))
 
 
 @lru_cache(MAX_DEVICES)

@@ -1,6 +1,7 @@
 """What work needs on a GPU is built once, kept, and there when the work comes."""
 
 import asyncio
+import math
 
 import pytest
 from attrs import evolve
@@ -11,7 +12,8 @@ from convserve.errors import (
     WorkerDiedError,
 )
 from convserve_server.engines.cuda.graphs import ConvGraph, Prepared
-from convserve_server.engines.cuda.plan_store import PlanStore, StoredPlans, Target
+from convserve_server.engines.cuda.plan_keys import Target
+from convserve_server.engines.cuda.plan_store import PlanStore, StoredPlans
 from convserve_server.engines.cuda.recipe import Instance
 from convserve_server.planners.builds import (
     Built,
@@ -20,7 +22,7 @@ from convserve_server.planners.builds import (
     encode,
 )
 from convserve_server.planners.pool import PlannerPool, TaskError
-from convserve_server.planners.preparing import Preparer
+from convserve_server.planners.preparing import PASSING_SECONDS, Preparer
 from convserve_server.planning.devices.properties import device_properties
 from convserve_server.planning.kernels import Convolution, Policy
 
@@ -166,13 +168,39 @@ async def test_that_cudnn_has_none_is_kept_too(store):
 
 
 @in_loop
-async def test_what_may_change_is_remembered_but_not_kept(store):
+async def test_a_failure_that_may_pass_is_kept_for_a_while(tmp_path):
+    """Workers must know of it too: they take another recipe then."""
+    seconds = [0.0]
+    store = PlanStore(tmp_path, 1 << 20, clock=lambda: 1e9 + seconds[0])
     pool = FakePool(lambda asked: encode(Built(NONE, lasts=False)))
     preparer = Preparer(pool, store, H200, 1)
     for _ in range(2):
         assert (await preparer.prepare([GRAPH], [], POLICY)).find(GRAPH) == NONE
+    workers = StoredPlans(PlanStore(tmp_path, 1 << 20, clock=store._clock), Target(H200, POLICY))
+    assert workers.find(GRAPH) == NONE
     assert len(pool.asked) == 1
+    seconds[0] = PASSING_SECONDS
+    assert workers.find(GRAPH) is None
+    assert preparer.known(POLICY, math.inf).find(GRAPH) is None
+    pool.reply = lambda asked: encode(Built(PLAN))
+    assert (await preparer.prepare([GRAPH], [], POLICY)).find(GRAPH) == PLAN
+    assert workers.find(GRAPH) == PLAN
+
+
+@in_loop
+async def test_what_has_gone_from_the_folder_is_written_anew_once_that_is_feared(store):
+    preparer = Preparer(FakePool(), store, H200, 1)
+    await preparer.prepare([GRAPH], [KERNEL], POLICY)
+    for path in store._folder.glob("*/*"):
+        path.unlink()
+    await preparer.prepare([GRAPH], [KERNEL], POLICY)
     assert stored(store).find(GRAPH) is None
+    preparer.doubt()
+    assert preparer.known(POLICY).find(GRAPH) is None
+    assert preparer.known(POLICY, math.inf).find(GRAPH) == PLAN
+    await preparer.prepare([GRAPH], [KERNEL], POLICY)
+    assert (stored(store).find(GRAPH), stored(store).kernel(KERNEL)) == (PLAN, CUBIN)
+    assert len(preparer._pool.asked) == 2
 
 
 @pytest.mark.parametrize(
@@ -204,7 +232,7 @@ async def test_an_answer_that_cannot_be_read_is_a_fault(store):
 async def test_a_folder_that_cannot_be_used_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     store = PlanStore(tmp_path / "file", 1 << 20)
-    with pytest.raises(UnavailableError, match="the folder in which it keeps plans: Not a dir"):
+    with pytest.raises(UnavailableError, match=r"keeps plans: Not a dir.*--plan-folder"):
         await Preparer(FakePool(), store, H200, 1).prepare([GRAPH], [], POLICY)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from attrs import evolve
 from convserve.layers import Add, Concat, Conv, Dense, GlobalAvgPool, ReLU, Upsample
 from convserve.networks import Network
 from convserve.operations import Convolve
@@ -10,6 +9,7 @@ from convserve.tensors import TensorSpec
 from convserve_server.planning.memory import working_bytes
 from convserve_server.planning.planner import compile_network, plan_network, plan_operation
 from convserve_server.planning.program import Survey
+from msgspec.structs import replace
 
 from tests.planning import FixedAdvisor, plan
 
@@ -132,7 +132,7 @@ class Fusing(FixedAdvisor):
 
     def survey(self, steps, outputs):
         advices = [
-            evolve(self.advise(step), fused_into=step.inputs[0].name)
+            replace(self.advise(step), fused_into=step.inputs[0].name)
             if isinstance(step.layer, ReLU)
             else self.advise(step)
             for step in steps

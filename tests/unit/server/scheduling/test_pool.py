@@ -421,7 +421,10 @@ async def test_stopping_fails_what_is_left_and_leaves_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     ("engine", "story"),
-    [("CannotLoad", "exited with code 1 before it was ready"), ("Nothing", "exited with code 1")],
+    [
+        ("CannotLoad", "with code 1 before it was ready: RuntimeError: the engine's library is"),
+        ("Nothing", "with code 1 before it was ready: AttributeError: module"),
+    ],
 )
 @in_loop
 async def test_a_child_that_cannot_start_is_told(engine, story):

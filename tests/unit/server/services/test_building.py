@@ -1,5 +1,7 @@
 """Work for a GPU is made ready by building what its recipe takes, and nothing else."""
 
+import asyncio
+
 import pytest
 from attrs import frozen
 from convserve.layers import Conv
@@ -8,6 +10,7 @@ from convserve.runs import RunOptions
 from convserve.tensors import TensorSpec
 from convserve_server.engines.cuda.advice import CudaAdvisor
 from convserve_server.engines.cuda.graphs import Prepared
+from convserve_server.planners.pool import TaskError
 from convserve_server.planning.kernels import Policy
 from convserve_server.planning.planner import compile_network
 from convserve_server.services.building import GpuPreparation
@@ -40,7 +43,7 @@ class Builder:
         self.built = {}
         self.precisions = set()
 
-    def known(self, policy):
+    def known(self, policy, max_age=0.0):
         return Known(self.built.setdefault(policy.workspace_limit_bytes, {}), 1 << 30)
 
     async def prepare(self, graphs, instances, policy):
@@ -109,6 +112,50 @@ async def test_a_batch_that_calls_were_joined_to_is_built_once_in_the_background
     preparation.expect(encode_work(WORK), 8, "tf32", "channels_first")
     await preparation._growth
     assert {graph.convolution.input[0] for graph in plans} == {16, 8}
+
+
+class Stuck(Builder):
+    """Never gets done."""
+
+    async def prepare(self, graphs, instances, policy):
+        await asyncio.Future()
+
+
+@in_loop
+async def test_what_is_built_in_the_background_ends_with_its_owner():
+    preparation = GpuPreparation(Stuck(), 1 << 40)
+    await preparation.close()  # nothing goes on yet
+    preparation.expect(encode_work(WORK), 16, "tf32", "channels_first")
+    await preparation.close()
+    assert preparation._growth.cancelled()
+
+
+class Faulty(Builder):
+    """Has a fault, the first time that it is asked."""
+
+    async def prepare(self, graphs, instances, policy):
+        if not self.precisions:
+            self.precisions.add(policy.precision)
+            raise TaskError("a story")
+        return await super().prepare(graphs, instances, policy)
+
+    def doubt(self):
+        pass
+
+
+@in_loop
+async def test_a_batch_that_could_not_be_built_is_not_tried_again_unless_much_is_in_doubt(caplog):
+    builder = Faulty()
+    preparation = GpuPreparation(builder, 1 << 40)
+    preparation.expect(encode_work(WORK), 16, "tf32", "channels_first")
+    await preparation._growth
+    assert "no batch of 16 rows was built: a story" in caplog.text
+    preparation.expect(encode_work(WORK), 16, "tf32", "channels_first")
+    assert preparation._growth.done()
+    preparation.doubt()
+    preparation.expect(encode_work(WORK), 16, "tf32", "channels_first")
+    await preparation._growth
+    assert any(builder.built.values())
 
 
 @pytest.mark.parametrize("memory_bytes", [0, 1])

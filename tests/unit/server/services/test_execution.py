@@ -31,6 +31,7 @@ class Pool(IdlePool):
             return await future
         finally:
             del self.running[job]
+            self.begun.set()
 
     async def until(self, *jobs):
         """Wait until just these run."""
@@ -122,11 +123,17 @@ async def test_pieces_are_done_in_their_order(call):
 
 
 @in_loop
-async def test_the_first_error_ends_all_and_none_is_begun_after_it(call):
+async def test_after_an_error_none_is_begun_and_what_runs_is_waited_for(call):
+    """It may write to memory that is the caller's again with the answer."""
     pool = Pool()
-    running = asyncio.create_task(new_execution(pool, call, 2).run_all("abcd"))
-    await pool.until("a", "b")
+    running = asyncio.create_task(new_execution(pool, call, 3).run_all("abcde"))
+    await pool.until("a", "b", "c")
     pool.running["b"].set_exception(ShapeError("7 is not 8"))
+    pool.running["a"].set_result(RESULT)
+    await pool.until("c")
+    await asyncio.wait((running,), timeout=0)
+    assert not running.done()
+    pool.running["c"].set_exception(ShapeError("9 is not 10"))
     with pytest.raises(ShapeError, match="7 is not 8"):
         await running
     assert pool.running == {}

@@ -212,3 +212,12 @@ def test_a_batch_of_many_rows_comes_in_few_blocks():
     assert not any(piece.is_frugal for piece in pieces)
     assert pieces[-1].made_rows == pieces[-1].read_rows == 1 << 30
     assert [piece.made_rows for piece in pieces] == [piece.read_rows for piece in pieces]
+
+
+def test_a_block_is_counted_with_what_it_needs_itself():
+    reader = new_reader(FixedAdvisor(7), 1 << 60, 1 << 60)
+    many = TensorSpec("input", "float32", (1 << 24, 1, 8, 8))
+    pieces = read(reader, header([ReLU(), ReLU()], many)).pieces
+    between = 4 * 64 * (1 << 24) // len(pieces)
+    assert len(pieces) > 1
+    assert {piece.working_bytes for piece in pieces} == {between + 7}

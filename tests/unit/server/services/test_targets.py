@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from attrs import evolve, frozen
 from convserve.codec import network_to_message
-from convserve.errors import DeviceNotFoundError, UnavailableError
+from convserve.errors import DeviceNotFoundError, NotBuiltError, ShapeError, WorkerDiedError
 from convserve.layers import Conv
 from convserve.networks import Network
 from convserve.runs import RunOptions
@@ -99,6 +99,14 @@ class Builder:
 
     def __init__(self):
         self.built = []
+        self.doubts = 0
+        self.is_closed = False
+
+    def doubt(self):
+        self.doubts += 1
+
+    async def close(self):
+        self.is_closed = True
 
     async def prepare(self, works, options):
         assert options == RunOptions(precision="tf32")
@@ -123,7 +131,10 @@ def read(budget_bytes):
     return [piece.working_bytes for piece in request.pieces], builder.built
 
 
-def test_what_could_not_be_run_is_made_ready_anew():
+@pytest.mark.parametrize(
+    ("kind", "is_kept"), [(NotBuiltError, False), (WorkerDiedError, True), (ShapeError, True)]
+)
+def test_what_has_gone_is_looked_for_and_made_ready_anew(kind, is_kept):
     builder = Builder()
     reader = RequestReader(
         Targets([target_of(FixedAdvisor(), 160, preparation=builder)]), tensor_pool_bytes=1 << 20
@@ -132,10 +143,18 @@ def test_what_could_not_be_run_is_made_ready_anew():
     for _ in range(2):
         asyncio.run(reader.read_run(message.SerializeToString(), message, None))
         assert reader.recall(message.SerializeToString()) is not None
-        with pytest.raises(UnavailableError), reader.relying_on(message.SerializeToString()):
-            raise UnavailableError("what was built is gone")
-        assert reader.recall(message.SerializeToString()) is None
+        with pytest.raises(kind), reader.relying_on(message.SerializeToString()):
+            raise kind("what was built is gone")
+        assert (reader.recall(message.SerializeToString()) is not None) == is_kept
     assert builder.built == [8, 8]
+    assert builder.doubts == (0 if is_kept else 2)
+
+
+def test_what_goes_on_in_the_background_is_ended():
+    builder = Builder()
+    targets = Targets([target_of(FixedAdvisor()), gpu(0, preparation=builder)])
+    asyncio.run(targets.close())
+    assert builder.is_closed
 
 
 def test_the_whole_is_built_once_if_it_fits():

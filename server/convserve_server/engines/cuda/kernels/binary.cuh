@@ -24,7 +24,7 @@ template <typename T> FN complex<T> quotient(complex<T> a, complex<T> b) {
   return {(a.re * ratio + a.im) / whole, (a.im * ratio - a.re) / whole};
 }
 
-enum Operator : int64 { kAdd, kMultiply, kSubtract, kDivide };
+enum Operator : int64 { kAdd, kMul, kSub, kDiv };
 
 // y = a op b. All have one shape.
 template <typename Y, typename A, typename B> struct Binary {
@@ -41,8 +41,8 @@ template <typename Y, typename A, typename B> struct Binary {
   template <typename S> FN S combined(S left, S right) const {
     switch (kind) {
       case kAdd: return left + right;
-      case kMultiply: return left * right;
-      case kSubtract: return left - right;
+      case kMul: return left * right;
+      case kSub: return left - right;
       default: return quotient(left, right);
     }
   }

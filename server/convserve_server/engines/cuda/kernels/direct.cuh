@@ -22,6 +22,20 @@ FN int64 times(int64 a, int64 b) { return int64(uint64(a) * uint64(b)); }
 template <typename T> FN T conjugate(T value) { return value; }
 template <typename T> FN complex<T> conjugate(complex<T> value) { return {value.re, -value.im}; }
 
+// The sum, and the products of `count` weights, `step` apart, with neighbouring channels of x.
+template <typename In, typename S>
+FN S add_products(
+    S sum, const Tensor& weight, int64 factor, int64 step, const Tensor& x, int64 from, int64 count
+) {
+#pragma unroll 2
+  for (int64 channel = 0; channel < count; ++channel) {
+    sum = plus(sum, times(to<S>(load<In>(weight, factor)), to<S>(load<In>(x, from))));
+    factor += step;
+    from += x.stride[1];
+  }
+  return sum;
+}
+
 // y[n, k, o] = added[n, k, o] + sum over c and t of weight[k, c, t] * x[n, c, i], c being the
 // channels in the group of k, and i what the window at o reads with t.
 template <typename Out, typename In> struct DirectConv {
@@ -42,21 +56,12 @@ template <typename Out, typename In> struct DirectConv {
     for (int64 t = 0; t < taps; ++t) {
       const Element element = windows.read(x, place, tap);
       if (element.exists)
-        sum = over_channels(sum, from + element.offset, offset_of(weight, tap), count);
+        sum = add_products<In>(
+            sum, weight, offset_of(weight, tap), weight.stride[1], x, from + element.offset, count
+        );
       advance(tap, weight);
     }
     store(y, offset_of(y, place), to<Out>(sum));
-  }
-
-  FN Sum<Out> over_channels(Sum<Out> sum, int64 from, int64 factor, int64 count) const {
-#pragma unroll 2
-    for (int64 channel = 0; channel < count; ++channel) {
-      const Sum<Out> a = to<Sum<Out>>(load<In>(weight, factor));
-      sum = plus(sum, times(a, to<Sum<Out>>(load<In>(x, from))));
-      from += x.stride[1];
-      factor += weight.stride[1];
-    }
-    return sum;
   }
 };
 
@@ -80,21 +85,12 @@ template <typename Out, typename In> struct DirectSpread {
     for (int64 t = 0; t < taps; ++t) {
       const Element element = windows.reader(y, place, tap);
       if (element.exists)
-        sum = over_channels(sum, from + element.offset, offset_of(weight, tap), count);
+        sum = add_products<In>(
+            sum, weight, offset_of(weight, tap), weight.stride[0], y, from + element.offset, count
+        );
       advance(tap, weight);
     }
     store(x, offset_of(x, place), to<Out>(sum));
-  }
-
-  FN Sum<Out> over_channels(Sum<Out> sum, int64 from, int64 factor, int64 count) const {
-#pragma unroll 2
-    for (int64 channel = 0; channel < count; ++channel) {
-      const Sum<Out> a = to<Sum<Out>>(load<In>(weight, factor));
-      sum = plus(sum, times(a, to<Sum<Out>>(load<In>(y, from))));
-      from += y.stride[1];
-      factor += weight.stride[0];
-    }
-    return sum;
   }
 };
 
@@ -110,7 +106,7 @@ template <typename Out, typename In> struct DirectWeight {
     const int64 part = divide(tap.image, y.shape[1]), k = tap.image - part * y.shape[1];
     const int64 channel = divide(k, outputs) * weight.shape[1] + tap.channel;
     const int64 start = part * length, end = smaller(start + length, total);
-    Place place = place_of_window(start);
+    Place place = place_of_position(y, start);
     place.channel = k;
     Sum<Out> sum = {};
     for (int64 window = start; window < end; ++window) {
@@ -123,18 +119,6 @@ template <typename Out, typename In> struct DirectWeight {
       advance(place, y);
     }
     store(weight, offset_of(weight, tap), to<Out>(sum));
-  }
-
-  FN Place place_of_window(int64 i) const {
-    Place place = {0, 0, {0, 0, 0}};
-#pragma unroll
-    for (int axis = 2; axis >= 0; --axis) {
-      const int64 outer = divide(i, y.shape[2 + axis]);
-      place.at[axis] = i - outer * y.shape[2 + axis];
-      i = outer;
-    }
-    place.image = i;
-    return place;
   }
 };
 

@@ -4,32 +4,23 @@
 
 namespace function {
 
-FN float power(float x, float exponent) { return powf(x, exponent); }
-FN double power(double x, double exponent) { return pow(x, exponent); }
-FN float error(float x) { return erff(x); }
-FN double error(double x) { return erf(x); }
-FN float logarithm(float x) { return logf(x); }
-FN double logarithm(double x) { return log(x); }
-FN float root(float x) { return sqrtf(x); }
-FN double root(double x) { return sqrt(x); }
-
 enum Kind : int64 { kExp, kSqrt, kPower, kLog, kErf, kRescale };
 
 template <typename S> FN S apply(int64 kind, S x, S alpha, S beta) {
   switch (kind) {
-    case kExp: return activation::exponential(x);
-    case kSqrt: return root(x);
-    case kPower: return power(x, alpha);
-    case kLog: return logarithm(x);
-    case kErf: return error(x);
+    case kExp: return maths::exponential(x);
+    case kSqrt: return maths::root(x);
+    case kPower: return maths::power(x, alpha);
+    case kLog: return maths::logarithm(x);
+    case kErf: return maths::error(x);
     default: return x * alpha + beta;
   }
 }
 
 }  // namespace function
 
-// y = activation(x); see `activation::Kind`.
-template <typename T> struct Activate {
+// y = Applied::of(kind, x, alpha, beta)
+template <typename T, typename Applied> struct Each {
   Tensor y, x;
   int64 kind;
   double alpha, beta;
@@ -38,23 +29,24 @@ template <typename T> struct Activate {
     using S = Sum<T>;
     const Offsets at = offsets_of(y, x, i);
     const S value = to<S>(load<T>(x, at.second));
-    store(y, at.first, to<T>(activation::apply(kind, value, S(alpha), S(beta))));
+    store(y, at.first, to<T>(Applied::of(kind, value, S(alpha), S(beta))));
   }
 };
 
-// y = function(x); see `function::Kind`.
-template <typename T> struct Function {
-  Tensor y, x;
-  int64 kind;
-  double alpha, beta;
-
-  FN void operator()(int64 i) const {
-    using S = Sum<T>;
-    const Offsets at = offsets_of(y, x, i);
-    const S value = to<S>(load<T>(x, at.second));
-    store(y, at.first, to<T>(function::apply(kind, value, S(alpha), S(beta))));
+struct Activation {
+  template <typename S> static FN S of(int64 kind, S x, S alpha, S beta) {
+    return activation::apply(kind, x, alpha, beta);
   }
 };
+
+struct Formula {
+  template <typename S> static FN S of(int64 kind, S x, S alpha, S beta) {
+    return function::apply(kind, x, alpha, beta);
+  }
+};
+
+template <typename T> using Activate = Each<T, Activation>;
+template <typename T> using Function = Each<T, Formula>;
 
 // y = min(max(x, low), high), each where there is one. A NaN stays one.
 template <typename T> struct Bound {

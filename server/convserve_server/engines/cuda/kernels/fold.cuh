@@ -1,11 +1,6 @@
-// A batch normalisation as a part of the convolution before it: weights * scale, and another bias.
+// A batch normalisation as a scale and a bias, and as a part of the convolution before it.
 #pragma once
-#include "common.cuh"
-
-namespace fold {
-FN float root(float x) { return sqrtf(x); }
-FN double root(double x) { return sqrt(x); }
-}  // namespace fold
+#include "maths.cuh"
 
 // scale = weight / sqrt(variance + eps), per channel; S is float or double.
 template <typename S> struct FoldScale {
@@ -13,7 +8,8 @@ template <typename S> struct FoldScale {
   double eps;
 
   FN void operator()(int64 i) const {
-    store(scale, i, load<S>(weight, i) / fold::root(load<S>(variance, i) + S(eps)));
+    const S factor = load<S>(weight, i * weight.stride[0]);
+    store(scale, i, factor / maths::root(load<S>(variance, i) + S(eps)));
   }
 };
 
@@ -34,7 +30,8 @@ template <typename T> struct FoldBias {
 
   FN void operator()(int64 i) const {
     using S = Sum<T>;
-    const S centred = to<S>(load<T>(bias, i)) - load<S>(mean, i);
-    store(target, i, to<T>(centred * load<S>(scale, i) + load<S>(shift, i)));
+    const S centred = to<S>(load<T>(bias, i * bias.stride[0])) - load<S>(mean, i);
+    const S added = load<S>(shift, i * shift.stride[0]);
+    store(target, i, to<T>(centred * load<S>(scale, i) + added));
   }
 };

@@ -7,6 +7,7 @@
 // variances (1979); shifted data: the same, Algorithms for computing the sample variance, The
 // American Statistician 37 (1983).
 #pragma once
+#include "maths.cuh"
 #include "pack.cuh"
 #include "rows.cuh"
 
@@ -131,9 +132,6 @@ template <typename T> using NormaliseAffine = NormaliseAffineOf<T, 1>;
 template <typename T> using PackedNormalise = NormaliseOf<T, 16 / sizeof(T)>;
 template <typename T> using PackedNormaliseAffine = NormaliseAffineOf<T, 16 / sizeof(T)>;
 
-FN float power(float base, float exponent) { return powf(base, exponent); }
-FN double power(double base, double exponent) { return pow(base, exponent); }
-
 // x / (k + share * sum(x^2))^beta: the sum is over the channels, along the middle axis, from
 // `before` before each one to `after` behind it.
 template <typename T> struct LocalResponseNorm {
@@ -151,7 +149,7 @@ template <typename T> struct LocalResponseNorm {
       const Sum<T> value = to<Sum<T>>(load<T>(source, centre + shift * stride));
       sum += value * value;
     }
-    const Sum<T> divisor = power(Sum<T>(k) + Sum<T>(share) * sum, Sum<T>(beta));
+    const Sum<T> divisor = maths::power(Sum<T>(k) + Sum<T>(share) * sum, Sum<T>(beta));
     const Sum<T> x = to<Sum<T>>(load<T>(source, centre));
     store(target, offset_of(target, row), to<T>(x / divisor));
   }

@@ -2,8 +2,10 @@
 #pragma once
 #include "spatial.cuh"
 
-// target[o] = source[o - low], continued beyond its ends as the mode says, by its number in
-// BORDER_MODES: with `value`, mirrored without the end, with the end, or from the other end.
+// Beyond the ends of an axis: `value`, mirrored without the end, the end, or from the other end.
+enum Border : int64 { kZeros, kReflect, kReplicate, kCircular };
+
+// target[o] = source[o - low], continued beyond its ends as the mode says: see `Border`.
 template <typename T> struct Pad {
   Tensor target, source;
   int64 low[3], mode;
@@ -25,9 +27,9 @@ template <typename T> struct Pad {
   FN int64 continued(int64 at, int64 size) const {
     const int64 end = size - 1;
     if (is_inside(at, size)) return at;
-    if (mode == 1) return at < 0 ? -at : 2 * end - at;
-    if (mode == 2) return at < 0 ? 0 : end;
-    if (mode == 3) return at < 0 ? at + size : at - size;
+    if (mode == kReflect) return at < 0 ? -at : 2 * end - at;
+    if (mode == kReplicate) return at < 0 ? 0 : end;
+    if (mode == kCircular) return at < 0 ? at + size : at - size;
     return at;
   }
 };

@@ -76,3 +76,19 @@ template <typename T> struct LargestRows {
     store(target, offset_of(target, row), to<T>(largest));
   }
 };
+
+// The sums of the terms, of integers modulo 2^64, and of complex numbers.
+template <typename T> struct AddRows {
+  Tensor target, source;
+
+  FN void operator()(int64 i) const {
+    const Row row = row_of(target, i);
+    int64 from = offset_of(source, row);
+    T sum = T{};
+    for (int64 term = row.middle; term < source.shape[1]; term += target.shape[1]) {
+      sum += load<T>(source, from);
+      from += target.shape[1] * source.stride[1];
+    }
+    store(target, offset_of(target, row), sum);
+  }
+};

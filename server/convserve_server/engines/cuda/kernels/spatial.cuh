@@ -6,18 +6,24 @@
 
 struct Place { int64 image, channel, at[3]; };
 
-// Where index i is, with the channels the fastest, so that neighbours lie side by side.
-FN Place place_of(const Tensor& tensor, int64 i) {
-  Place place;
-  int64 rest = divide(i, tensor.shape[1]);
-  place.channel = i - rest * tensor.shape[1];
+// Where position i of all images is, in channel 0.
+FN Place place_of_position(const Tensor& tensor, int64 i) {
+  Place place = {0, 0, {0, 0, 0}};
 #pragma unroll
   for (int axis = 2; axis >= 0; --axis) {
-    const int64 outer = divide(rest, tensor.shape[2 + axis]);
-    place.at[axis] = rest - outer * tensor.shape[2 + axis];
-    rest = outer;
+    const int64 outer = divide(i, tensor.shape[2 + axis]);
+    place.at[axis] = i - outer * tensor.shape[2 + axis];
+    i = outer;
   }
-  place.image = rest;
+  place.image = i;
+  return place;
+}
+
+// Where index i is, with the channels the fastest, so that neighbours lie side by side.
+FN Place place_of(const Tensor& tensor, int64 i) {
+  const int64 position = divide(i, tensor.shape[1]);
+  Place place = place_of_position(tensor, position);
+  place.channel = i - position * tensor.shape[1];
   return place;
 }
 

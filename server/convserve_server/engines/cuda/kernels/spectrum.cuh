@@ -100,9 +100,10 @@ FLOATING(complex64) FLOATING(complex128)
 #undef FLOATING
 
 // Puts `step` elements of each block, from `lead` on, to their places in y: those of block b are at
-// position first + b * step of the long row. `y` is the result of the first image and channel.
+// position first + b * step of the long row. `y` is the result of the first image and channel; each
+// channel has a bias.
 template <typename Out, typename Work> struct JoinBlocks {
-  Tensor y, rows;
+  Tensor y, rows, bias;
   int64 image_step, channel_step, first, step, lead;
   double scale;
   Grid grid;
@@ -113,7 +114,8 @@ template <typename Out, typename Work> struct JoinBlocks {
     if (!element.exists) return;
     const int64 target = place.image * image_step + place.channel * channel_step + element.offset;
     place.at += lead;
-    const Work value = load<Work>(rows, offset_of(rows, place));
-    store(y, target, Settled<Out>::of(scaled(value, scale)));
+    const Work value = scaled(load<Work>(rows, offset_of(rows, place)), scale);
+    const Work added = load<Work>(bias, place.channel * bias.stride[0]);
+    store(y, target, Settled<Out>::of(value + added));
   }
 };

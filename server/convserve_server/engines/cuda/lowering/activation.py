@@ -9,7 +9,7 @@ from convserve.layers import Layer
 from convserve_server.engines.cuda import graphs
 
 # Their places here are their numbers in kernels/activation.cuh.
-_KINDS = (
+KINDS = (
     "",
     "relu",
     "relu6",
@@ -37,7 +37,7 @@ class Activation:
     @property
     def code(self) -> int:
         """Its number in `activation.cuh`."""
-        return _KINDS.index(self.kind)
+        return KINDS.index(self.kind)
 
     @property
     def is_known_to_cudnn(self) -> bool:

@@ -12,7 +12,7 @@ from convserve_server.engines.cuda.lowering.builder import Builder
 from convserve_server.engines.cuda.lowering.cudnn import Cudnn, is_too_large
 from convserve_server.engines.cuda.lowering.depthwise import Depthwise
 from convserve_server.engines.cuda.lowering.direct import Direct
-from convserve_server.engines.cuda.lowering.epilogue import finish, per_channel
+from convserve_server.engines.cuda.lowering.epilogue import finish
 from convserve_server.engines.cuda.lowering.fft import Fft
 from convserve_server.engines.cuda.lowering.selection import (
     Algorithm,
@@ -60,7 +60,7 @@ def _compute_nothing(builder: Builder, problem: Problem, tensors: Mapping[str, V
     """Sums without a term."""
     result = tensors[problem.result]
     if problem.bias:
-        builder.copy(result, per_channel(tensors[BIAS], result))
+        builder.copy(result, tensors[BIAS].along(1, result.shape))
     else:
         builder.fill(result, 0.0)
     finish(builder, evolve(problem, bias=False), tensors)

@@ -185,8 +185,8 @@ class Bank:
         rows = math.prod(self.group(cut))
         most = rows * max(self.channels, self.outputs)
         products = 0 if self.is_diagonal else rows * self.outputs * spectrum
-        kernels = self.outputs * self.depth * (2 * row + spectrum)
-        return most * (row + spectrum) + products + most * max(row, spectrum) + kernels
+        kernels = self.outputs * self.depth
+        return products + (most + kernels) * (row + spectrum + max(row, spectrum))
 
     def seconds(self, cut: Cut) -> float:
         """The time of the memory traffic of all passes, and of the launches."""

@@ -113,6 +113,13 @@ class Builder:
             "Copy", (target.dtype, source.dtype), target, source, count=target.element_count
         )
 
+    def constant(self, dtype: str, value: float, shape: Shape) -> View:
+        """A tensor of one number everywhere, that stays."""
+        with self.preparation():
+            view = self.new(dtype, (1,))
+            self.fill(view, value)
+        return view.expanded(shape)
+
     def fill(self, target: View, value: float) -> None:
         """Set every element."""
         (target,) = collapse(target)

@@ -8,14 +8,13 @@ from attrs import frozen
 from convserve.tensors import dtype_of
 
 from convserve_server.engines.cuda.graphs import ConvGraph
+from convserve_server.engines.cuda.kernels.table import FLOATS
 from convserve_server.engines.cuda.lowering.builder import Builder, Plans
 from convserve_server.engines.cuda.lowering.epilogue import finish
 from convserve_server.engines.cuda.lowering.selection import Offer, Problem, rates_of
 from convserve_server.engines.cuda.recipe import Convolve
 from convserve_server.engines.cuda.views import View
 from convserve_server.planning.kernels import MAX_IMAGE_ELEMENTS
-
-_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
 @frozen
@@ -30,7 +29,7 @@ class Cudnn:
     @property
     def name(self) -> str:
         """See `Algorithm`."""
-        return "cudnn fused" if self.is_fused else "cudnn"
+        return "cudnn_fused" if self.is_fused else "cudnn"
 
     def refusal(self, problem: Problem) -> str:
         """See `Algorithm`."""
@@ -38,7 +37,7 @@ class Cudnn:
 
     def seconds(self, problem: Problem) -> float:
         """See `Algorithm`."""
-        row = "cudnn depthwise" if problem.is_depthwise else "cudnn"
+        row = "cudnn_depthwise" if problem.is_depthwise else "cudnn"
         passes = 1 if problem.has_epilogue and not self.is_fused else 0
         return rates_of(row).seconds(problem, passes=passes)
 
@@ -78,13 +77,13 @@ class Cudnn:
 def is_too_large(problem: Problem) -> bool:
     """Whether cuDNN would compute the problem, were its images smaller."""
     conv = problem.convolution
-    return conv.dtype in _DTYPES and conv.image_elements >= MAX_IMAGE_ELEMENTS
+    return conv.dtype in FLOATS and conv.image_elements >= MAX_IMAGE_ELEMENTS
 
 
 def _never(problem: Problem) -> str:
     """What cuDNN has no plan for, or none that is worth it."""
     conv = problem.convolution
-    if conv.dtype not in _DTYPES:
+    if conv.dtype not in FLOATS:
         kind = "complex numbers" if dtype_of(conv.dtype).kind == "c" else "exact sums of integers"
         return f"it has no {kind}"
     if is_too_large(problem):

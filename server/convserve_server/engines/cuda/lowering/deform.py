@@ -7,7 +7,6 @@ import math
 from convserve.layers import DeformConv, Layer
 
 from convserve_server.engines.cuda.lowering.builder import Builder, Emitter
-from convserve_server.engines.cuda.lowering.direct import constant
 from convserve_server.engines.cuda.lowering.inner import convolved
 from convserve_server.engines.cuda.lowering.rows import sum_type
 from convserve_server.engines.cuda.lowering.windows import pairs
@@ -38,7 +37,7 @@ def _columns(builder: Builder, step: Step) -> View:
         mask = builder.cast(places[1], dtype)
     else:
         shape = (x.shape[0], layer.offset_groups * taps, *step.output.shape[2:])
-        mask = constant(builder, dtype, 1.0).expanded(shape)
+        mask = builder.constant(dtype, 1.0, shape)
     columns = builder.new(sum_type(dtype), (*x.shape[:2], *step.output.shape[2:], taps))
     lows = (low for low, _ in pairs(layer.padding))
     builder.launch(

@@ -9,21 +9,22 @@ from attrs import frozen
 from convserve_server.engines.cuda.graphs import BIAS, INPUT, WEIGHT
 from convserve_server.engines.cuda.kernels.table import TEMPLATES
 from convserve_server.engines.cuda.lowering.builder import Builder, Plans
-from convserve_server.engines.cuda.lowering.direct import constant, outputs_last
+from convserve_server.engines.cuda.lowering.direct import outputs_last
+from convserve_server.engines.cuda.lowering.packs import may_pack
 from convserve_server.engines.cuda.lowering.selection import Offer, Problem, rates_of
 from convserve_server.engines.cuda.lowering.windows import Windows, lifted
 from convserve_server.engines.cuda.views import View
 from convserve_server.planning.kernels import FORWARD
 
-_RUN = 4  # windows along the last axis that one index computes: kRun of depthwise.cuh
-_PACK = 4  # channels that it computes, where they can be read at once
+RUN = 4  # windows along the last axis that one index computes: `kRun` of depthwise.cuh
+PACK = 4  # channels that it computes, where they can be read at once
 
 
 @frozen
 class Depthwise:
     """Each channel with its own kernels, in one pass. See `Algorithm`."""
 
-    name: str = "depthwise kernel"
+    name: str = "depthwise"
 
     def refusal(self, problem: Problem) -> str:
         """See `Algorithm`."""
@@ -50,12 +51,12 @@ class Depthwise:
         """See `Algorithm`."""
         conv, function = problem.convolution, problem.activation
         y, x = lifted(tensors[problem.result]), lifted(tensors[INPUT])
-        bias = tensors.get(BIAS) or constant(builder, y.dtype, 0.0).expanded((y.shape[1],))
+        bias = tensors.get(BIAS) or builder.constant(y.dtype, 0.0, (y.shape[1],))
         with builder.preparation():
             weight = lifted(outputs_last(builder, tensors[WEIGHT]))
         packed = _can_pack(y, x, weight)
-        pack = _PACK if packed else 1
-        runs = -(-y.shape[-1] // _RUN)
+        pack = PACK if packed else 1
+        runs = -(-y.shape[-1] // RUN)
         builder.launch(
             "DepthwisePacked" if packed else "Depthwise",
             (conv.dtype,),
@@ -67,12 +68,6 @@ class Depthwise:
 
 
 def _can_pack(y: View, x: View, weight: View) -> bool:
-    """Whether every group of channels lies side by side, at a multiple of its size."""
-    if y.shape[1] != x.shape[1] or y.shape[1] % _PACK:
-        return False
-    steps = [view.offset for view in (y, x, weight)]
-    for view, axis in ((y, 1), (x, 1), (weight, 0)):
-        places = zip(range(len(view.shape)), view.shape, view.strides, strict=True)
-        steps += [step for place, size, step in places if size > 1 and place != axis]
-    sides = (y.strides[1], x.strides[1], weight.strides[0])
-    return sides == (1, 1, 1) and not any(step % _PACK for step in steps)
+    """Whether the channels of all can be read in packs."""
+    views = ((y, 1), (x, 1), (weight, 0))
+    return y.shape[1] == x.shape[1] and all(may_pack(view, axis, PACK) for view, axis in views)

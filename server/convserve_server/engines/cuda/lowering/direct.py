@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import evolve, frozen
 from convserve.tensors import dtype_of
 
 from convserve_server.engines.cuda.graphs import BIAS, INPUT, OUTPUT, WEIGHT
 from convserve_server.engines.cuda.lowering.builder import Builder, Plans
-from convserve_server.engines.cuda.lowering.epilogue import finish, per_channel
-from convserve_server.engines.cuda.lowering.rows import sum_type
+from convserve_server.engines.cuda.lowering.epilogue import finish
+from convserve_server.engines.cuda.lowering.rows import part_count, sum_type
 from convserve_server.engines.cuda.lowering.selection import Offer, Problem, rates_of
 from convserve_server.engines.cuda.lowering.windows import Windows, lifted
 from convserve_server.engines.cuda.views import View
 from convserve_server.planning.kernels import FORWARD, INPUT_GRADIENT
-
-_THREADS = 1 << 17  # about what a large GPU runs at once
-_LEAST_TERMS = 256  # of a part of a sum
 
 
 @frozen
 class Direct:
     """Our own kernels of every direction and element type. See `Algorithm`."""
 
-    name: str = "direct kernel"
+    name: str = "direct"
 
     def refusal(self, problem: Problem) -> str:
         """See `Algorithm`. There is nothing that it cannot compute."""
@@ -73,8 +70,7 @@ class _Parts:
     @classmethod
     def of(cls, builder: Builder, result: View, total: int, terms: int = 1) -> _Parts:
         """Room for the sums over `total` channels or windows of so many terms each."""
-        threads = -(-_THREADS // max(result.element_count, 1))
-        count = max(1, min(threads, total * terms // _LEAST_TERMS, total))
+        count = max(1, min(total, part_count(result.element_count, total * terms)))
         length = -(-total // count)
         if count == 1:
             return cls(result, count, length)
@@ -102,17 +98,9 @@ def forward(
     `x` and `weight` have one type, whose sums that of `y` holds; `bias` (K) stays. Fastest with the
     weights of `outputs_last`.
     """
-    groups = x.shape[1] // weight.shape[1]
+    outputs = weight.shape[0] // (x.shape[1] // weight.shape[1])
     parts = _Parts.of(builder, y, weight.shape[1], math.prod(weight.shape[2:]))
-    arguments = (parts.view, x, weight, _added(builder, y, bias))
-    builder.launch(
-        "DirectConv",
-        (parts.view.dtype, x.dtype),
-        *map(lifted, arguments),
-        *(weight.shape[0] // groups, parts.length),
-        *windows.arguments,
-        count=parts.view.element_count,
-    )
+    _launch(builder, "DirectConv", parts, (x, weight, _added(builder, y, bias)), windows, outputs)
     parts.add(builder, y)
 
 
@@ -122,15 +110,7 @@ def spread(
     """Fill `x` (N, C, *L) from `y` (N, K, *L'), the transpose of `forward`; `bias` is (C)."""
     outputs = weight.shape[0] // (x.shape[1] // weight.shape[1])
     parts = _Parts.of(builder, x, outputs, math.prod(weight.shape[2:]))
-    arguments = (parts.view, y, weight, _added(builder, x, bias))
-    builder.launch(
-        "DirectSpread",
-        (parts.view.dtype, y.dtype),
-        *map(lifted, arguments),
-        *(outputs, parts.length),
-        *windows.arguments,
-        count=parts.view.element_count,
-    )
+    _launch(builder, "DirectSpread", parts, (y, weight, _added(builder, x, bias)), windows, outputs)
     parts.add(builder, x)
 
 
@@ -138,14 +118,8 @@ def weight_gradient(builder: Builder, weight: View, x: View, y: View, windows: W
     """Fill `weight` (K, C / groups, *kernel) from `x` (N, C, *L) and its result's gradient `y`."""
     groups, total = x.shape[1] // weight.shape[1], y.shape[0] * math.prod(y.shape[2:])
     parts = _Parts.of(builder, weight, total)
-    builder.launch(
-        "DirectWeight",
-        (parts.view.dtype, x.dtype),
-        *map(lifted, (parts.view, x, y)),
-        *(weight.shape[0] // groups, parts.length, total),
-        *windows.arguments,
-        count=parts.view.element_count,
-    )
+    outputs = weight.shape[0] // groups
+    _launch(builder, "DirectWeight", parts, (x, y), windows, outputs, total)
     parts.add(builder, weight)
 
 
@@ -168,18 +142,30 @@ def conjugate(builder: Builder, view: View) -> View:
     return made
 
 
-def constant(builder: Builder, dtype: str, value: float) -> View:
-    """A buffer (1) with a number that stays."""
-    with builder.preparation():
-        view = builder.new(dtype, (1,))
-        builder.fill(view, value)
-    return view
+def _launch(
+    builder: Builder,
+    name: str,
+    parts: _Parts,
+    operands: Sequence[View],
+    windows: Windows,
+    outputs: int,
+    *totals: int,
+) -> None:
+    """A kernel of direct.cuh that makes sums in parts, of operands of one type."""
+    builder.launch(
+        name,
+        (parts.view.dtype, operands[0].dtype),
+        *map(lifted, (parts.view, *operands)),
+        *(outputs, parts.length, *totals),
+        *windows.arguments,
+        count=parts.view.element_count,
+    )
 
 
 def _added(builder: Builder, result: View, bias: View | None) -> View:
     """What the sums of a result (N, K, *L) begin with."""
     sums = sum_type(result.dtype)
     if bias is None:
-        return constant(builder, sums, 0.0).expanded(result.shape)
+        return builder.constant(sums, 0.0, result.shape)
     with builder.preparation():
-        return per_channel(builder.cast(bias, sums), result)
+        return builder.cast(bias, sums).along(1, result.shape)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import evolve
 from convserve import layers
 from convserve.layers import Layer
 
 from convserve_server.engines.cuda.kernels.table import INTEGERS, NUMBERS
 from convserve_server.engines.cuda.lowering.activation import activation_of
 from convserve_server.engines.cuda.lowering.builder import Builder, Emitter
+from convserve_server.engines.cuda.lowering.folding import read_norm
 from convserve_server.engines.cuda.lowering.rows import sum_type
 from convserve_server.engines.cuda.recipe import Argument
 from convserve_server.engines.cuda.views import View, collapse
@@ -19,14 +19,7 @@ from convserve_server.planning.program import Step
 ALGORITHM = "elementwise"
 
 # Their places here are their numbers in elementwise.cuh.
-_FUNCTIONS = (layers.Exp, layers.Sqrt, layers.Power, layers.Log, layers.Erf, layers.Rescale)
-
-
-def along(vector: View, like: View, axis: int = 1) -> View:
-    """A vector as a tensor of the shape of `like`: its numbers lie along one axis."""
-    strides = [0] * len(like.shape)
-    strides[axis] = vector.strides[0]
-    return evolve(vector, shape=like.shape, strides=tuple(strides))
+FUNCTIONS = (layers.Exp, layers.Sqrt, layers.Power, layers.Log, layers.Erf, layers.Rescale)
 
 
 def _activate(builder: Builder, step: Step) -> None:
@@ -58,7 +51,7 @@ def _function(builder: Builder, step: Step) -> None:
         numbers = (layer.exponent, 0.0)
     elif isinstance(layer, layers.Rescale):
         numbers = (layer.factor, layer.offset)
-    _apply(builder, step, "Function", (), _FUNCTIONS.index(type(layer)), *numbers)
+    _apply(builder, step, "Function", (), FUNCTIONS.index(type(layer)), *numbers)
 
 
 def _prelu(builder: Builder, step: Step) -> None:
@@ -74,18 +67,7 @@ def _scale(builder: Builder, step: Step) -> None:
 
 def _batch_norm(builder: Builder, step: Step) -> None:
     """As one factor and one shift per channel, made of the weights beforehand."""
-    assert isinstance(step.layer, layers.BatchNorm)
-    sums, channels = sum_type(step.output.dtype), step.output.shape[1]
-    with builder.preparation():
-        views = builder.weights_of(step)
-        vectors = {role: builder.contiguous(view, sums) for role, view in views.items()}
-        weight = vectors.get("weight") or _filled(builder, sums, channels, 1.0)
-        bias = vectors.get("bias") or _filled(builder, sums, channels, 0.0)
-        factor, shift = builder.new(sums, (channels,)), builder.new(sums, (channels,))
-        variance, mean, eps = vectors["running_var"], vectors["running_mean"], step.layer.eps
-        nothing = _filled(builder, sums, channels, 0.0)
-        builder.launch("FoldScale", (sums,), factor, weight, variance, eps, count=channels)
-        builder.launch("FoldBias", (sums,), shift, nothing, mean, factor, bias, count=channels)
+    factor, shift = read_norm(builder, step, sum_type(step.output.dtype), None)
     _affine(builder, step, factor, shift, 1)
 
 
@@ -109,7 +91,7 @@ def _apply(
     dtype = step.output.dtype
     (x,) = builder.inputs_of(step)
     y = builder.result(step.output)
-    spread = (along(vector, y, axis) for vector in vectors)
+    spread = (vector.along(axis, y.shape) for vector in vectors)
     views = collapse(y, builder.cast(x, dtype), *spread)
     builder.launch(name, (dtype,), *views, *arguments, count=y.element_count)
     builder.record(step, ALGORITHM)
@@ -120,12 +102,6 @@ def _vectors(builder: Builder, step: Step, roles: Sequence[str]) -> list[View]:
     with builder.preparation():
         views = builder.weights_of(step)
         return [builder.contiguous(views[role], sum_type(step.output.dtype)) for role in roles]
-
-
-def _filled(builder: Builder, dtype: str, count: int, value: float) -> View:
-    made = builder.new(dtype, (count,))
-    builder.fill(made, value)
-    return made
 
 
 TABLE: dict[type[Layer], Emitter] = {
@@ -146,7 +122,7 @@ TABLE: dict[type[Layer], Emitter] = {
         ),
         _activate,
     ),
-    **dict.fromkeys(_FUNCTIONS, _function),
+    **dict.fromkeys(FUNCTIONS, _function),
     layers.Clip: _clip,
     layers.Abs: _absolute,
     layers.PReLU: _prelu,

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import evolve
-
 from convserve_server.engines.cuda.graphs import BIAS, RESIDUAL
 from convserve_server.engines.cuda.lowering.builder import Builder
+from convserve_server.engines.cuda.lowering.packs import pack_size
 from convserve_server.engines.cuda.lowering.selection import Problem
 from convserve_server.engines.cuda.views import View
-
-_PACK_BYTES = 16  # that an index of EpiloguePacked computes
 
 
 def finish(builder: Builder, problem: Problem, tensors: Mapping[str, View]) -> None:
@@ -23,7 +20,7 @@ def finish(builder: Builder, problem: Problem, tensors: Mapping[str, View]) -> N
         return
     result, function = tensors[problem.result], problem.activation
     channels = result.shape[1]
-    pack = _PACK_BYTES // result.item_bytes
+    pack = pack_size(result.dtype)
     packed = channels % pack == 0
     builder.launch(
         "EpiloguePacked" if packed else "Epilogue",
@@ -33,10 +30,3 @@ def finish(builder: Builder, problem: Problem, tensors: Mapping[str, View]) -> N
         *(function.code, function.alpha, function.beta),
         count=result.element_count // pack if packed else result.element_count,
     )
-
-
-def per_channel(vector: View, result: View) -> View:
-    """A vector (K) as a tensor of the shape of `result` (N, K, *L)."""
-    strides = [0] * len(result.shape)
-    strides[1] = vector.strides[0]
-    return evolve(vector, shape=result.shape, strides=tuple(strides))

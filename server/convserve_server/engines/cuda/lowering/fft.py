@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 from convserve.tensors import Shape
 
 from convserve_server.engines.cuda.checks import FINITE
-from convserve_server.engines.cuda.graphs import INPUT, WEIGHT
+from convserve_server.engines.cuda.graphs import BIAS, INPUT, WEIGHT
 from convserve_server.engines.cuda.kernels import MAX_RANK
 from convserve_server.engines.cuda.kernels.table import COMPLEX, FLOATS
 from convserve_server.engines.cuda.lowering.blocks import Bank, Cut, Span, best_cut, costs
@@ -54,7 +54,8 @@ class Fft:
 
     def seconds(self, problem: Problem) -> float:
         """See `Algorithm`."""
-        passes = 2 * problem.result_bytes if problem.has_epilogue else 0
+        has_pass = problem.residual or problem.activation.kind
+        passes = 2 * problem.result_bytes if has_pass else 0
         bank, cut = _cut(problem)
         return bank.seconds(cut) + passes / costs().bytes_per_second
 
@@ -75,15 +76,27 @@ class Fft:
             spectrum = transform_kernels(builder, bank, cut, kernel)
             peaks = find_peaks(builder, kernel)
         check_finite(builder, bank, cut, find_peaks(builder, x), peaks)
-        convolve(builder, bank, cut, tensors[problem.result], x, spectrum)
-        finish(builder, problem, tensors)
+        convolve(builder, bank, cut, tensors[problem.result], x, spectrum, tensors.get(BIAS))
+        finish(builder, evolve(problem, bias=False), tensors)
 
 
-def convolve(builder: Builder, bank: Bank, cut: Cut, y: View, x: View, spectrum: View) -> None:
-    """Fill `y` (N, K, *wanted) from `x` (N, C, *long) and the `spectrum` of the kernels."""
+def convolve(
+    builder: Builder,
+    bank: Bank,
+    cut: Cut,
+    y: View,
+    x: View,
+    spectrum: View,
+    bias: View | None = None,
+) -> None:
+    """Fill `y` (N, K, *wanted) from `x` (N, C, *long) and the `spectrum` of the kernels.
+
+    The `bias` (K), which stays, is added.
+    """
+    added = _added(builder, bank, bias)
     if not bank.span.is_inside:
-        builder.fill(y, 0.0)
-    group = _Group(builder, bank, cut)
+        builder.copy(y, added.along(1, y.shape))
+    group = _Group(builder, bank, cut, added)
     images, blocks = bank.group(cut)
     for image in range(0, bank.images, images):
         count = min(images, bank.images - image)
@@ -143,8 +156,9 @@ def flipped(view: View, first: int = 0) -> View:
 class _Group:
     """What a group of blocks is made in: the same for all groups, one after the other."""
 
-    def __init__(self, builder: Builder, bank: Bank, cut: Cut) -> None:
+    def __init__(self, builder: Builder, bank: Bank, cut: Cut, bias: View) -> None:
         self._builder = builder
+        self._bias = bias
         self._bank = bank
         self._cut = cut
         images, self._blocks = bank.group(cut)
@@ -183,7 +197,7 @@ class _Group:
         self._builder.launch(
             "JoinBlocks",
             (y.dtype, results.dtype),
-            *(_spatial(y), results),
+            *(_spatial(y), results, self._bias),
             *(*y.strides[:2], first, cut.step, span.first - cut.first),
             1.0 / length,
             *(*_axes(span.sizes, 1), *_axes(span.start, 0)),
@@ -213,6 +227,14 @@ def transform(
     """Transform every row. The library's workspace is taken to be no larger than the data."""
     kind = "c2c" if source.dtype == target.dtype else "c2r" if inverse else "r2c"
     builder.give(Transform(kind, 1, source, target, workspace, inverse))
+
+
+def _added(builder: Builder, bank: Bank, bias: View | None) -> View:
+    """What is added to each of the results: a bias in their type, or zeros."""
+    if bias is None:
+        return builder.constant(bank.dtype, 0.0, (bank.outputs,))
+    with builder.preparation():
+        return builder.cast(bias, bank.dtype)
 
 
 def _bank(problem: Problem) -> Bank:

@@ -1,4 +1,4 @@
-"""A batch normalisation as a part of the convolution before it: other weights, another bias.
+"""A batch normalisation as a scale and a bias, or as a part of the convolution before it.
 
     (conv(x) + bias - mean) * scale + shift = conv'(x) + (bias - mean) * scale + shift
 
@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from convserve.layers import BatchNorm, Conv, ConvTranspose
 
 from convserve_server.engines.cuda.lowering.builder import Builder
+from convserve_server.engines.cuda.lowering.rows import sum_type
 from convserve_server.engines.cuda.views import View
 from convserve_server.planning.program import Step
 
@@ -28,25 +29,31 @@ def read_weights(builder: Builder, head: Step, norm: Step | None) -> Folded:
     dtype = head.output.dtype
     with builder.preparation():
         views = [builder.cast(builder.value(spec.name), dtype) for spec in head.parameters]
-        given = Folded(views[0], views[1] if len(views) > 1 else None)
-        return given if norm is None else _fold(builder, head, norm, given)
+        weight, bias = views[0], views[1] if len(views) > 1 else None
+        if norm is None:
+            return Folded(weight, bias)
+        scale, bias = read_norm(builder, norm, dtype, bias)
+        return Folded(_scaled(builder, head, weight, scale), bias)
 
 
-def _fold(builder: Builder, head: Step, norm: Step, given: Folded) -> Folded:
+def read_norm(builder: Builder, norm: Step, dtype: str, bias: View | None) -> tuple[View, View]:
+    """A batch normalisation as a scale and a bias per channel; that of a convolution is taken in.
+
+    The scale is of the type of sums; both biases are of `dtype`. All is preparation.
+    """
     assert isinstance(norm.layer, BatchNorm)
-    dtype, channels = head.output.dtype, head.output.shape[1]
-    sums = "float64" if dtype == "float64" else "float32"
-    vectors = {
-        role: builder.contiguous(view, sums) for role, view in builder.weights_of(norm).items()
-    }
-    factor = vectors.get("weight") or _filled(builder, sums, channels, 1.0)
-    shift = vectors.get("bias") or _filled(builder, sums, channels, 0.0)
-    bias = given.bias or _filled(builder, dtype, channels, 0.0)
-    scale, folded_bias = builder.new(sums, (channels,)), builder.new(dtype, (channels,))
-    variance, mean, eps = vectors["running_var"], vectors["running_mean"], norm.layer.eps
-    builder.launch("FoldScale", (sums,), scale, factor, variance, eps, count=channels)
-    builder.launch("FoldBias", (dtype,), folded_bias, bias, mean, scale, shift, count=channels)
-    return Folded(_scaled(builder, head, given.weight, scale), folded_bias)
+    sums, shape = sum_type(dtype), (norm.output.shape[1],)
+    with builder.preparation():
+        views = builder.weights_of(norm)
+        vectors = {role: builder.contiguous(view, sums) for role, view in views.items()}
+        factor = vectors.get("weight") or builder.constant(sums, 1.0, shape)
+        shift = vectors.get("bias") or builder.constant(sums, 0.0, shape)
+        given = bias or builder.constant(dtype, 0.0, shape)
+        scale, made = builder.new(sums, shape), builder.new(dtype, shape)
+        variance, mean, eps = vectors["running_var"], vectors["running_mean"], norm.layer.eps
+        builder.launch("FoldScale", (sums,), scale, factor, variance, eps, count=shape[0])
+        builder.launch("FoldBias", (dtype,), made, given, mean, scale, shift, count=shape[0])
+    return scale, made
 
 
 def _scaled(builder: Builder, head: Step, weight: View, scale: View) -> View:
@@ -58,12 +65,6 @@ def _scaled(builder: Builder, head: Step, weight: View, scale: View) -> View:
     builder.launch(
         "FoldWeight", (weight.dtype,), target, source, spread, count=target.element_count
     )
-    return made
-
-
-def _filled(builder: Builder, dtype: str, count: int, value: float) -> View:
-    made = builder.new(dtype, (count,))
-    builder.fill(made, value)
     return made
 
 

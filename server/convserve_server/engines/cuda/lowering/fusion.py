@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 from convserve.layers import Add, BatchNorm, Conv, ConvTranspose, Dense, SeparableConv
 from convserve.tensors import TensorSpec
 
+from convserve_server.engines.cuda.kernels.table import FLOATS, HALVES
 from convserve_server.engines.cuda.lowering.activation import (
     NO_ACTIVATION,
     Activation,
@@ -21,9 +22,7 @@ from convserve_server.engines.cuda.lowering.activation import (
 from convserve_server.engines.expansion import owner, steps_of
 from convserve_server.planning.program import Program, Step
 
-HALVES = ("float16", "bfloat16")
 HEADS = (Conv, ConvTranspose, Dense)
-_FUSED = (*HALVES, "float32", "float64")
 
 
 @frozen
@@ -63,7 +62,7 @@ class Run:
 
 def find_runs(program: Program) -> tuple[Run, ...]:
     """The program's steps, each once, in an order in which they can be computed."""
-    steps = tuple(part for step in program.steps for part in parts_of(step))
+    steps = tuple(part for step in program.steps for part in _parts_of(step))
     followers = _Followers(steps, program.outputs)
     taken: set[str] = set()
     runs: dict[str, Run] = {}  # by the name of the last step
@@ -75,7 +74,7 @@ def find_runs(program: Program) -> tuple[Run, ...]:
     return tuple(runs[step.output.name] for step in steps if step.output.name in runs)
 
 
-def parts_of(step: Step) -> tuple[Step, ...]:
+def _parts_of(step: Step) -> tuple[Step, ...]:
     """The plain steps that a step is made of.
 
     Between the two of a separable convolution of halves lie halves, as between other layers: cuDNN
@@ -105,7 +104,7 @@ class _Followers:
     def run_from(self, step: Step, taken: set[str]) -> Run:
         """The longest run that begins with a step, without those that are `taken`."""
         run = Run(step)
-        if not isinstance(step.layer, HEADS) or step.output.dtype not in _FUSED:
+        if not isinstance(step.layer, HEADS) or step.output.dtype not in FLOATS:
             return run
         while (longer := self._lengthen(run, taken)) is not None:
             run = longer

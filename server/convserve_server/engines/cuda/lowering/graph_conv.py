@@ -6,15 +6,14 @@ taps of its kernel. What lies between is in the type of the sums.
 
 from __future__ import annotations
 
-from convserve.layers import GraphConv, Layer
+from convserve.layers import Add, GraphConv, Layer
 
 from convserve_server.engines.cuda.lowering.builder import Builder, Emitter
 from convserve_server.engines.cuda.lowering.inner import convolved
+from convserve_server.engines.cuda.lowering.merge import combine
 from convserve_server.engines.cuda.lowering.rows import sum_type
 from convserve_server.engines.cuda.views import View
 from convserve_server.planning.program import Step
-
-_ADD = 0  # in binary.cuh
 
 
 def _graph_conv(builder: Builder, step: Step) -> None:
@@ -61,9 +60,7 @@ def _add_bias(builder: Builder, step: Step, y: View, bias: View) -> None:
     with builder.preparation():
         bias = builder.cast(bias, step.output.dtype)
     made = builder.result(step.output)
-    views = (made, y, bias.expanded(made.shape))
-    types = [view.dtype for view in views]
-    builder.launch("Binary", types, *views, _ADD, count=made.element_count)
+    combine(builder, Add, made, y, bias.expanded(made.shape))
 
 
 TABLE: dict[type[Layer], Emitter] = {GraphConv: _graph_conv}

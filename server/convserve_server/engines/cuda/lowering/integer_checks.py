@@ -69,11 +69,11 @@ def check_bound(
     """
     if _is_certain(x, weight, bias, dtype, kept):
         return
-    values = [_extremes(builder, x)]
+    values = [extremes(builder, x)]
     with builder.preparation() if stays else nullcontext():
         values.append(_largest_sums(builder, weight, kept))
         if bias is not None:
-            values.append(_extremes(builder, bias))
+            values.append(extremes(builder, bias))
     builder.checks.append(Check(INTEGER_BOUND, tuple(values), dtype, field))
 
 
@@ -97,7 +97,7 @@ def _in_groups(weight: View, groups: int) -> tuple[View, Ints]:
     return weight.split(0, (groups, weight.shape[0] // groups)), (0, 2)
 
 
-def _extremes(builder: Builder, view: View) -> View:
+def extremes(builder: Builder, view: View) -> View:
     """A few numbers, with the smallest and the largest of a view among them."""
     view = _as_number(view)
     while view.element_count > _FEW:
@@ -121,7 +121,7 @@ def _largest_sums(builder: Builder, weight: View, kept: Ints) -> View:
         arguments = (sums, view, terms, -(-terms // parts))
         builder.launch("AbsoluteSums", (view.dtype,), *arguments, count=rows * parts)
         if parts == 1:
-            return _extremes(builder, sums)
+            return extremes(builder, sums)
         view, terms = sums, parts
 
 

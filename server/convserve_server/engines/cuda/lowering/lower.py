@@ -9,7 +9,7 @@ from convserve.operations import operation_kind
 from convserve.runs import StepRecord
 from convserve.tensors import TensorSpec
 
-from convserve_server.engines.cuda.lowering.builder import ENGINE, Builder, Plans
+from convserve_server.engines.cuda.lowering.builder import Builder, Plans
 from convserve_server.engines.cuda.lowering.emitters import emit, emit_operation
 from convserve_server.engines.cuda.lowering.fusion import find_runs, layer_name
 from convserve_server.engines.cuda.recipe import Recipe, Stretch
@@ -75,10 +75,9 @@ def _by_layer(records: Iterable[StepRecord]) -> tuple[StepRecord, ...]:
 
 
 def _joined(name: str, parts: Sequence[StepRecord]) -> StepRecord:
-    engines = {part.engine for part in parts}
+    engines = dict.fromkeys(part.engine for part in parts)
     algorithms = dict.fromkeys(part.algorithm for part in parts)
-    engine = ENGINE if ENGINE in engines else parts[0].engine
-    return StepRecord(name=name, engine=engine, algorithm="+".join(algorithms))
+    return StepRecord(name=name, engine="+".join(engines), algorithm="+".join(algorithms))
 
 
 def _stage(builder: Builder, spec: TensorSpec, layouts: Mapping[str, str]) -> View:

@@ -8,11 +8,19 @@ from convserve.layers import Layer
 from convserve_server.engines.cuda.lowering.builder import Builder, Emitter
 from convserve_server.engines.cuda.lowering.elementwise import ALGORITHM
 from convserve_server.engines.cuda.lowering.rows import sum_type
-from convserve_server.engines.cuda.views import collapse
+from convserve_server.engines.cuda.views import View, collapse
 from convserve_server.planning.program import Step
 
 # Their places here are their numbers in binary.cuh.
-_OPERATORS = (layers.Add, layers.Mul, layers.Sub, layers.Div)
+OPERATORS = (layers.Add, layers.Mul, layers.Sub, layers.Div)
+
+
+def combine(builder: Builder, operator: type[Layer], target: View, left: View, right: View) -> None:
+    """Fill `target` with the sums, products, ... of two; all have one shape."""
+    views = collapse(target, left, right)
+    types = [view.dtype for view in views]
+    number = OPERATORS.index(operator)
+    builder.launch("Binary", types, *views, number, count=target.element_count)
 
 
 def _merge(builder: Builder, step: Step) -> None:
@@ -22,10 +30,7 @@ def _merge(builder: Builder, step: Step) -> None:
     for place, other in enumerate(others, start=1):
         is_last = place == len(others)
         made = builder.result(step.output) if is_last else builder.new(sum_type(dtype), shape)
-        views = collapse(made, total.expanded(shape), other.expanded(shape))
-        types = [view.dtype for view in views]
-        number = _OPERATORS.index(type(step.layer))
-        builder.launch("Binary", types, *views, number, count=made.element_count)
+        combine(builder, type(step.layer), made, total.expanded(shape), other.expanded(shape))
         total = made
     builder.record(step, ALGORITHM)
 
@@ -43,6 +48,6 @@ def _concat(builder: Builder, step: Step) -> None:
 
 
 TABLE: dict[type[Layer], Emitter] = {
-    **dict.fromkeys(_OPERATORS, _merge),
+    **dict.fromkeys(OPERATORS, _merge),
     layers.Concat: _concat,
 }

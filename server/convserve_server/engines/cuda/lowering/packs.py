@@ -15,11 +15,15 @@ def pack_size(dtype: str) -> int:
     return _BYTES // dtype_of(dtype).itemsize
 
 
-def may_pack(view: View, axis: int) -> bool:
-    """Whether the view is whole packs along an axis, all at aligned places."""
-    size = pack_size(view.dtype)
-    others = (*view.strides[:axis], *view.strides[axis + 1 :])
-    aligned = all(number % size == 0 for number in (view.shape[axis], view.offset, *others))
+def may_pack(view: View, axis: int, size: int = 0) -> bool:
+    """Whether the view is whole packs, of `size` elements if given, along an axis.
+
+    All of them at places that are aligned to their size.
+    """
+    size = size or pack_size(view.dtype)
+    axes = enumerate(zip(view.shape, view.strides, strict=True))
+    steps = [stride for place, (count, stride) in axes if place != axis and count > 1]
+    aligned = all(number % size == 0 for number in (view.shape[axis], view.offset, *steps))
     return view.dtype in FLOATS and view.strides[axis] == 1 and aligned
 
 

@@ -41,7 +41,7 @@ def _pad(builder: Builder, step: Step) -> None:
     x = builder.value(step.inputs[0].name)
     y = padded(builder, x, pairs(layer.padding), layer.mode, layer.value)
     builder.bind(step.output.name, y)
-    builder.record(step, "pad kernel")
+    builder.record(step, "pad")
 
 
 TABLE: dict[type[Layer], Emitter] = {Pad: _pad}

@@ -10,14 +10,13 @@ from convserve.tensors import dtype_of
 
 from convserve_server.engines.cuda.checks import SCALES
 from convserve_server.engines.cuda.lowering.builder import Builder, Emitter
-from convserve_server.engines.cuda.lowering.direct import constant, forward, outputs_last
+from convserve_server.engines.cuda.lowering.direct import Direct, forward, outputs_last
 from convserve_server.engines.cuda.lowering.integer_checks import check_bound
 from convserve_server.engines.cuda.lowering.windows import Windows, lifted, pairs
 from convserve_server.engines.cuda.recipe import Check
 from convserve_server.engines.cuda.views import View, collapse
 from convserve_server.planning.program import Step
 
-_ALGORITHM = "direct kernel"
 _LARGEST = 255  # absolute value of a number of 8 bits less another
 
 
@@ -27,7 +26,7 @@ def _integer(builder: Builder, step: Step) -> None:
         field = f"tensors['{step.parameters[0].name}']"
         check_bound(builder, x, weight, None, "int32", kept=(0,), field=field)
     forward(builder, builder.result(step.output), x, weight, _windows(step))
-    builder.record(step, _ALGORITHM)
+    builder.record(step, Direct().name)
 
 
 def _quantized(builder: Builder, step: Step) -> None:
@@ -44,13 +43,13 @@ def _quantized(builder: Builder, step: Step) -> None:
         "Quantize",
         (y.dtype, dtype),
         *(lifted(y), lifted(sums)),
-        weights.get("bias") or constant(builder, "int32", 0.0).expanded((y.shape[1],)),
+        weights.get("bias") or builder.constant("int32", 0.0, (y.shape[1],)),
         *(weights[role] for role in ("input_scale", "weight_scale", "output_scale")),
         weights["output_zero_point"],
         *(int(limits.min), int(limits.max)),
         count=y.element_count,
     )
-    builder.record(step, _ALGORITHM)
+    builder.record(step, Direct().name)
 
 
 def _without_zeros(builder: Builder, step: Step) -> tuple[View, View]:

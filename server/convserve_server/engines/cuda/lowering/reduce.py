@@ -12,9 +12,9 @@ from convserve.layers.glue import Reduction
 from convserve_server.engines.cuda.kernels.table import FLOATS
 from convserve_server.engines.cuda.lowering.builder import Builder, Emitter
 from convserve_server.engines.cuda.lowering.rows import (
+    add_rows,
     as_rows,
     largest_of_rows,
-    passes,
     sum_rows,
     sum_type,
 )
@@ -49,19 +49,9 @@ def _reduce(builder: Builder, step: Step) -> None:
         count = source.view.shape[1] if isinstance(layer, layers.ReduceMean) else 1
         sum_rows(builder, target, source.view, float(count))
     else:
-        _add_rows(builder, target, source.view)
+        add_rows(builder, target, source.view)
     builder.bind(step.output.name, _result(target, source, x, layer))
     builder.record(step, "rows")
-
-
-def _add_rows(builder: Builder, target: View, source: View) -> None:
-    """Sums of integers or of complex numbers."""
-    *partial, _ = passes(source)
-    for shape in partial:
-        made = builder.new(source.dtype, shape, last=False)
-        builder.launch("AddRows", (source.dtype,), made, source, count=made.element_count)
-        source = made
-    builder.launch("AddRows", (source.dtype,), target, source, count=target.element_count)
 
 
 def _softmax(builder: Builder, step: Step) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 from attrs import frozen
@@ -70,7 +71,7 @@ def _axis(layer: Upsample, old: int, new: int) -> _Axis:
     shift = _SHIFTS.get(str(layer.rounding), Fraction(0)) if taps == 1 else Fraction(0)
     first = source_place(coordinates, 0, old, new) + shift
     step = source_place(coordinates, 1, old, new) + shift - first if new > 1 else Fraction(0)
-    parts = first.denominator * step.denominator
+    parts = math.lcm(first.denominator, step.denominator)  # whose multiples 64 bits hold
     return _Axis(int(step * parts), int(first * parts), parts, taps)
 
 

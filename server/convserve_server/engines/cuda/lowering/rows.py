@@ -15,7 +15,8 @@ from convserve_server.engines.cuda.views import View
 # memory busy; a thread reads so many terms in about the time that another launch takes.
 _THREADS = 1 << 17
 _SHORT = 256
-_LEAST_TERMS = 64  # of each part, where there are several
+_LEAST_TERMS = 64  # of each part of a row, where there are several
+_LEAST_PRODUCTS = 256  # of each part of a sum of products
 
 
 def sum_type(dtype: str) -> str:
@@ -55,6 +56,11 @@ def as_rows(
     return evolve(view, shape=sizes, strides=strides)
 
 
+def part_count(sums: int, products: int) -> int:
+    """In how many parts to make sums of so many products each, so that the device is busy."""
+    return max(1, min(-(-_THREADS // max(sums, 1)), products // _LEAST_PRODUCTS))
+
+
 def passes(source: View) -> Iterator[tuple[int, int, int]]:
     """The shape (outer, parts, inner) after each launch of a reduction; in the end with one part.
 
@@ -84,12 +90,20 @@ def sum_rows(
 
 def largest_of_rows(builder: Builder, target: View, source: View) -> None:
     """The largest along the middle axis of rows; a NaN wins."""
-    *partial, _ = passes(source)
-    for shape in partial:
-        made = builder.new(source.dtype, shape, last=False)
-        builder.launch("LargestRows", (source.dtype,), made, source, count=made.element_count)
+    _reduce_rows(builder, "LargestRows", target, source)
+
+
+def add_rows(builder: Builder, target: View, source: View) -> None:
+    """Sums over the middle axis of rows, of integers, which wrap around, or complex numbers."""
+    _reduce_rows(builder, "AddRows", target, source)
+
+
+def _reduce_rows(builder: Builder, name: str, target: View, source: View) -> None:
+    """By a kernel that reads the type that it makes."""
+    for shape in passes(source):
+        made = target if shape[1] == 1 else builder.new(source.dtype, shape, last=False)
+        builder.launch(name, (source.dtype,), made, source, count=made.element_count)
         source = made
-    builder.launch("LargestRows", (source.dtype,), target, source, count=target.element_count)
 
 
 def _sum(

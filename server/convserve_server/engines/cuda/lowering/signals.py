@@ -25,14 +25,12 @@ from convserve_server.engines.cuda.lowering.fft import (
     flipped,
     transform_kernels,
 )
-from convserve_server.engines.cuda.lowering.rows import sum_type
+from convserve_server.engines.cuda.lowering.rows import part_count, sum_type
 from convserve_server.engines.cuda.lowering.selection import rates_of
 from convserve_server.engines.cuda.recipe import Choice
 from convserve_server.engines.cuda.views import View
 from convserve_server.planning.program import OperationStep
 
-_THREADS = 1 << 17  # about what a large GPU runs at once
-_LEAST_TERMS = 256  # of a part of a sum
 _NARROW = ("int8", "int16", "uint8", "uint16")  # summed in int32, and cut
 _SIGNED = {"uint32": "int32", "uint64": "int64"}  # of the same sums modulo 2^32 and 2^64
 
@@ -56,7 +54,7 @@ class _Signals:
     def direct_seconds(self) -> float:
         """The time of the direct sum, by assumed rates."""
         sums = 2 * math.prod(self.span.wanted) * self.short.element_count
-        rate = rates_of("signal kernel").flop_rate(self.long.dtype)
+        rate = rates_of("signal_sum").flop_rate(self.long.dtype)
         return sums / rate + costs().launch_seconds
 
 
@@ -122,30 +120,30 @@ def _choose(builder: Builder, step: OperationStep, signals: _Signals) -> tuple[C
     """The blocks to transform, or None for the direct sum; and why."""
     operation, dtype = step.operation, step.output.dtype
     assert isinstance(operation, Convolve | Correlate)
-    taps = f"{signals.short.element_count} taps in {dtype}"
-    bank = signals.bank
-    cut = best_cut(bank)
-    if cut is None:
-        return None, f"the direct sum of {taps}: a transform would be too long"
-    if _is_asked(step):
-        return cut, f"{cut.name}, {describe(cut)}: as method='fft' asks"
+    direct = f"the direct sum of {signals.short.element_count} taps in {dtype}"
     if operation.method == "direct":
-        return None, f"the direct sum of {taps}: as method='direct' asks"
-    if dtype not in TRANSFORMED:
-        return None, f"the direct sum of {taps}: it is exact, and a transform is not"
-    if not builder.fft:
-        return None, f"the direct sum of {taps}: a value is not finite, or too large to transform"
-    if (size := bank.working_bytes(cut)) > builder.plans.workspace_limit_bytes:
-        return None, f"the direct sum of {taps}: a transform's blocks would take {size} bytes"
-    return _faster(signals, cut, taps)
+        return None, f"{direct}: as method='direct' asks"
+    is_asked = _is_asked(step)
+    if not is_asked and dtype not in TRANSFORMED:
+        return None, f"{direct}: it is exact, and a transform is not"
+    if not is_asked and not builder.fft:
+        return None, f"{direct}: a value is not finite, or too large to transform"
+    cut = best_cut(signals.bank)
+    if cut is None:
+        return None, f"{direct}: a transform would have more than {costs().longest} elements"
+    if is_asked:
+        return cut, f"{cut.name}, {describe(cut)}: as method='fft' asks"
+    if (size := signals.bank.working_bytes(cut)) > builder.plans.workspace_limit_bytes:
+        return None, f"{direct}: a transform's blocks would take {size} bytes"
+    return _faster(signals, cut, direct)
 
 
-def _faster(signals: _Signals, cut: Cut, taps: str) -> tuple[Cut | None, str]:
+def _faster(signals: _Signals, cut: Cut, direct: str) -> tuple[Cut | None, str]:
     """Whichever takes less time by assumed rates."""
-    direct, fft = signals.direct_seconds, signals.bank.seconds(cut)
-    if direct <= fft:
-        return None, _reason(f"the direct sum of {taps}", direct, cut.name, fft)
-    return cut, _reason(f"{cut.name}, {describe(cut)}", fft, f"the direct sum of {taps}", direct)
+    summed, transformed = signals.direct_seconds, signals.bank.seconds(cut)
+    if summed <= transformed:
+        return None, _reason(direct, summed, cut.name, transformed)
+    return cut, _reason(f"{cut.name}, {describe(cut)}", transformed, direct, summed)
 
 
 def _reason(chosen: str, seconds: float, other: str, more: float) -> str:
@@ -177,7 +175,7 @@ def _sum(builder: Builder, y: View, signals: _Signals) -> None:
     target = flat if made == read else builder.new(made, flat.shape)
     long, short = (evolve(view, dtype=read) for view in (signals.long, signals.short))
     taps, start = short.element_count, signals.span.start
-    parts = _part_count(flat.element_count, taps)
+    parts = part_count(flat.element_count, taps)
     sums = target if parts == 1 else builder.new(sum_type(made), (parts * flat.element_count,))
     missing = MAX_RANK - len(y.shape)
     shaped = evolve(sums, shape=y.shape, strides=y.strides)
@@ -197,11 +195,6 @@ def _sum(builder: Builder, y: View, signals: _Signals) -> None:
         )
     if target is not flat:
         builder.copy(flat, target)
-
-
-def _part_count(sums: int, terms: int) -> int:
-    """In how many parts to make so many sums at once."""
-    return max(1, min(-(-_THREADS // sums), terms // _LEAST_TERMS))
 
 
 def _lifted(view: View) -> View:

@@ -9,15 +9,13 @@ from convserve.tensors import Shape
 
 from convserve_server.engines.cuda.checks import INDEX_RANGE
 from convserve_server.engines.cuda.lowering.builder import Builder
+from convserve_server.engines.cuda.lowering.integer_checks import extremes
 from convserve_server.engines.cuda.lowering.pool import pool_on_host, window_arguments, with_taps
 from convserve_server.engines.cuda.lowering.rows import beside
 from convserve_server.engines.cuda.lowering.windows import RANK, lifted
 from convserve_server.engines.cuda.recipe import Check
-from convserve_server.engines.cuda.views import View, collapse, contiguous
+from convserve_server.engines.cuda.views import View, contiguous
 from convserve_server.planning.program import Step
-
-_PLACES = 1 << 12  # how many extremes of each kind are sent to the host, at most
-_TERMS = 64  # indices that each of them is of, at least
 
 
 def _max_pool_indices(builder: Builder, step: Step) -> None:
@@ -62,12 +60,8 @@ def _max_unpool(builder: Builder, step: Step) -> None:
 def _check_indices(builder: Builder, indices: View, size: int, name: str) -> None:
     if not indices.element_count:
         return
-    (source,) = collapse(indices)
-    count = source.element_count
-    parts = max(1, min(_PLACES, count // _TERMS))
-    extremes = builder.new(source.dtype, (2, parts))
-    builder.launch("Extremes", (source.dtype,), extremes, source, count, count=parts)
-    builder.checks.append(Check(INDEX_RANGE, (extremes,), source.dtype, name, limit=size))
+    found = extremes(builder, indices)
+    builder.checks.append(Check(INDEX_RANGE, (found,), found.dtype, name, limit=size))
 
 
 TABLE = {

@@ -1,12 +1,11 @@
-"""The engine on a device of host memory: lanes, room, resident weights, recordings, batches."""
+"""The engine on a device of host memory: lanes, room, resident weights, recordings."""
+
+import weakref
 
 import numpy as np
 import pytest
 from attrs import evolve
-from convserve.errors import TooLargeError, UnavailableError
-from convserve.layers import Conv, Flatten, ReLU
-from convserve.networks import Network
-from convserve.tensors import TensorSpec, empty, spec_of
+from convserve.errors import TooLargeError
 from convserve_server.engines.base import LaneEngine, Views
 from convserve_server.engines.cuda import loading
 from convserve_server.engines.cuda.checks import FINITE
@@ -14,112 +13,19 @@ from convserve_server.engines.cuda.device import DeviceLostError
 from convserve_server.engines.cuda.engine import CudaEngine
 from convserve_server.engines.cuda.lowering import lower
 from convserve_server.engines.cuda.recipe import Check
-from convserve_server.engines.reference.engine import ReferenceEngine
-from convserve_server.planning.planner import compile_network
-from convserve_server.planning.program import work_outputs
-from convserve_server.planning.tiling import rebatched
 
-from tests.fakes.host_device import HostDevice, HostLane, HostPlans
-
-CHANNELS, SIZE = 8, 12
-NETWORK = Network([Conv(CHANNELS, 3, padding=1, name="conv"), ReLU(name="relu")])
-WEIGHTS = {"conv.weight": (CHANNELS, CHANNELS, 3, 3), "conv.bias": (CHANNELS,)}
-
-
-class CountingLane(HostLane):
-    """Counts what it is given."""
-
-    def __init__(self, counts):
-        super().__init__()
-        self._counts = counts
-
-    def upload(self, *arguments):
-        self._count("upload")
-        super().upload(*arguments)
-
-    def record(self, give):
-        self._count("record")
-        return super().record(give)
-
-    def replay(self, replay):
-        self._count("replay")
-        super().replay(replay)
-
-    def _count(self, name):
-        self._counts[name] = self._counts.get(name, 0) + 1
-
-
-class CountingDevice(HostDevice):
-    """A device whose lanes count what they are given."""
-
-    def __init__(self, byte_count=1 << 20):
-        super().__init__(byte_count)
-        self.counts = {}
-        self.poison()
-
-    def lane(self):
-        return CountingLane(self.counts)
-
-    def counted(self, name):
-        """How often it was given since the last call."""
-        return self.counts.pop(name, 0)
-
-
-def program(rows=1, size=SIZE, dtype="float32", network=NETWORK):
-    specs = [TensorSpec("input", dtype, (rows, CHANNELS, size, size))]
-    specs += [TensorSpec(name, dtype, shape) for name, shape in WEIGHTS.items()]
-    return compile_network(network, specs)
-
-
-def random(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
-def weights(seed=1):
-    return {name: random(shape, seed) for name, shape in WEIGHTS.items()}
-
-
-def views(work, given, seed=0, rows=None):
-    """One part: an input made of a seed, and outputs full of NaN."""
-    shape = work.inputs[0].shape if rows is None else (rows, *work.inputs[0].shape[1:])
-    (spec,) = work_outputs(work)
-    output = np.full((shape[0], *spec.shape[1:]), np.nan, np.float32)
-    return Views({"input": random(shape, seed), **given}, {spec.name: output})
-
-
-def expected(work, part):
-    rows = len(part.tensors["input"])
-    (spec,) = work_outputs(work := rebatched(work, rows))
-    result = empty(spec)
-    ReferenceEngine().run(work, part.tensors, {spec.name: result})
-    return result
-
-
-def check(work, part):
-    (result,) = part.outputs.values()
-    np.testing.assert_allclose(result, expected(work, part), rtol=1e-4, atol=1e-5)
-
-
-def make_engine(device=None, plans=None, lanes=3):
-    device = device or CountingDevice()
-    shelf = plans or HostPlans()
-    return CudaEngine(device, lambda precision: (shelf,), lanes)
-
-
-def finish(running):
-    running.wait()
-    return running.finish()
-
-
-def memory_of(work, byte_count=1 << 20):
-    """The bytes that the work takes beside its weights, and those of the weights."""
-    engine = make_engine(CountingDevice(byte_count))
-    finish(engine.begin(work, [views(work, weights())], "key"))
-    lasting = byte_count - engine.free_bytes
-    held = engine.begin(work, [views(work, weights())], "key")
-    working = byte_count - lasting - engine.free_bytes
-    finish(held)
-    return working, lasting
+from tests.engine_work import (
+    CountingDevice,
+    check,
+    expected,
+    finish,
+    make_engine,
+    memory_of,
+    program,
+    views,
+    weights,
+)
+from tests.fakes.host_device import HostDevice, HostPlans
 
 
 def test_it_is_an_engine_with_lanes():
@@ -315,84 +221,6 @@ def test_a_lost_device_is_told_of():
         engine.begin(work, [views(work, weights())], "key")
 
 
-def in_memory_order(array, last):
-    axes = (0, 2, 3, 1) if last else (0, 1, 2, 3)
-    return np.ascontiguousarray(array.transpose(axes)).transpose(np.argsort(axes))
-
-
-@pytest.mark.parametrize("last", [False, True])
-def test_parts_are_rows_of_one_batch(last):
-    engine, work, given = make_engine(), program(), weights()
-    parts = [views(work, given, seed, rows) for seed, rows in enumerate((1, 3, 2))]
-    parts = [
-        Views(
-            {**given, "input": in_memory_order(part.tensors["input"], last)},
-            {"relu": in_memory_order(part.outputs["relu"], last)},
-        )
-        for part in parts
-    ]
-    finish(engine.begin(work, parts, "key"))
-    for part in parts:
-        check(work, part)
-
-
-def test_only_what_counts_of_a_result_comes_back():
-    engine, work = make_engine(), program()
-    part = views(work, weights())
-    index = (slice(None), slice(None), slice(1, 11), slice(2, None))
-    whole = np.full((1, CHANNELS, 20, 20), np.nan, np.float32)
-    place = whole[:, :, 3:13, 5:15]
-    finish(engine.begin(work, [Views(part.tensors, {"relu": place}, {"relu": index})]))
-    np.testing.assert_allclose(place, expected(work, part)[index], rtol=1e-4, atol=1e-5)
-    assert np.isnan(whole).sum() == whole.size - place.size
-
-
-def test_a_batch_of_nothing_gives_nothing():
-    engine, work = make_engine(), program()
-    part = views(work, weights(), rows=0)
-    records = finish(engine.begin(work, [part]))
-    assert [record.name for record in records] == ["conv", "relu"]
-
-
-class PlansOfSizes(HostPlans):
-    """Has plans for batches of some sizes alone."""
-
-    def __init__(self, *sizes):
-        super().__init__()
-        self.sizes = sizes
-
-    def find(self, graph):
-        return super().find(graph) if graph.convolution.input[0] in self.sizes else None
-
-
-def test_parts_for_which_there_is_no_plan_together_are_computed_in_fewer():
-    plans, device = PlansOfSizes(1, 4), CountingDevice()
-    engine, work, given = make_engine(device, plans), program(), weights()
-    parts = [views(work, given, seed) for seed in range(7)]
-    records = finish(engine.begin(work, parts, "key"))
-    assert len(records) == 2
-    for part in parts:
-        check(work, part)
-    assert device.counted("upload") == 2 + 7
-    plans.sizes = (1, 4, 7)  # built meanwhile
-    again = [views(work, given, seed) for seed in range(7)]
-    finish(engine.begin(work, again, "key"))
-    for part in again:
-        check(work, part)
-
-
-def test_work_that_nobody_has_built_the_plans_of_may_be_called_again():
-    plans = PlansOfSizes(2)
-    engine, work = make_engine(plans=plans), program()
-    free = engine.free_bytes
-    with pytest.raises(UnavailableError, match="call again"):
-        engine.begin(work, [views(work, weights())], "key")
-    assert engine.free_bytes == free
-    plans.sizes = (1,)
-    finish(engine.begin(work, [part := views(work, weights())], "key"))
-    check(work, part)
-
-
 def test_work_that_does_not_fit_takes_smaller_workspaces():
     work = program()
     working, lasting = memory_of(work)
@@ -400,18 +228,6 @@ def test_work_that_does_not_fit_takes_smaller_workspaces():
     engine = CudaEngine(CountingDevice(working + lasting), lambda precision: (large, small))
     finish(engine.begin(work, [part := views(work, weights())], "key"))
     check(work, part)
-
-
-def test_tensors_are_turned_round_by_the_host_where_no_kernel_was_built_for_it():
-    class NoKernels(HostPlans):
-        def kernel(self, instance):
-            return None
-
-    x = in_memory_order(random((2, 3, 4, 5)), last=True)
-    work = compile_network(Network([Flatten(name="flat")]), [spec_of("input", x)])
-    output = np.full((2, 60), np.nan, np.float32)
-    finish(make_engine(plans=NoKernels()).begin(work, [Views({"input": x}, {"flat": output})]))
-    np.testing.assert_array_equal(output, x.reshape(2, 60))
 
 
 def test_memory_is_pinned_while_it_is_attached():
@@ -457,6 +273,14 @@ def test_work_is_done_again_without_transforms_where_they_would_spread_what_is_n
     assert lowered == [True, False]
     assert np.isinf(part.outputs["relu"]).any()
     assert np.isfinite(part.outputs["relu"][..., 2:]).all()
+
+
+def test_results_that_were_delivered_are_let_go_of():
+    engine, work = make_engine(), program()
+    finish(engine.begin(work, [part := views(work, weights())], "key"))
+    output = weakref.ref(part.outputs["relu"])
+    del part
+    assert output() is None
 
 
 def test_closing_waits_for_what_has_begun():

@@ -1,21 +1,17 @@
 """Plans on disk: found again, bounded, and never taken from a file that is not what it seems."""
 
+import errno
 import json
 import multiprocessing
 import os
 
 import pytest
 from attrs import evolve
-from convserve_server.engines.cuda import plan_store
+from convserve.errors import UnavailableError
+from convserve_server.engines.cuda import plan_keys, plan_store
 from convserve_server.engines.cuda.graphs import ConvGraph, Prepared
-from convserve_server.engines.cuda.plan_store import (
-    FRESH_SECONDS,
-    PlanStore,
-    StoredPlans,
-    Target,
-    fingerprint_of,
-    key_of,
-)
+from convserve_server.engines.cuda.plan_keys import Target, fingerprint_of, key_of
+from convserve_server.engines.cuda.plan_store import FRESH_SECONDS, PlanStore, StoredPlans
 from convserve_server.engines.cuda.recipe import Instance
 from convserve_server.planning.devices.properties import device_properties
 from convserve_server.planning.kernels import Convolution, Policy
@@ -137,6 +133,74 @@ def test_a_folder_that_cannot_be_used_is_an_error(tmp_path):
         PlanStore(tmp_path / "file", LIMIT).put(KEY, PLAN)
 
 
+class FullDisk:
+    """Stands in for writing a file: so many bytes fit the folder."""
+
+    def __init__(self, folder, room):
+        self.folder = folder
+        self.room = room
+        self.write = plan_store._write_whole
+
+    def __call__(self, path, data):
+        used = sum(each.stat().st_size for each in self.folder.glob("*/*"))
+        if used + len(data) > self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.write(path, data)
+
+
+def test_on_a_full_disk_the_older_half_makes_room(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan_store, "_write_whole", FullDisk(tmp_path, 10_000))
+    for number, key in enumerate(keys(12)):
+        store.put(key, evolve(PLAN, blob=bytes(1000)))
+        os.utime(tmp_path / key, (number, number))
+    left = [key for key in keys(12) if (tmp_path / key).exists()]
+    assert left == keys(12)[-len(left) :]
+    assert 4 <= len(left) < 9
+    with pytest.raises(OSError, match="No space left"):
+        store.put(KEY, evolve(PLAN, blob=bytes(10_000)))
+
+
+def test_what_is_in_memory_is_of_use_where_the_folder_is_not(store, clock, tmp_path, monkeypatch):
+    store.put(key_of(GRAPH, STRICT), PLAN)
+    plans = StoredPlans(store, STRICT)
+    assert plans.find(GRAPH) == PLAN
+    (tmp_path / key_of(GRAPH, STRICT)).unlink()
+    monkeypatch.setattr(plan_store, "_write_whole", FullDisk(tmp_path, 0))
+    clock.seconds += FRESH_SECONDS + 1
+    assert plans.find(GRAPH) == PLAN
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    plans = StoredPlans(PlanStore(tmp_path / "file", LIMIT), STRICT)
+    with pytest.raises(UnavailableError, match=r"keeps plans: Not a directory.*--plan-folder"):
+        plans.find(GRAPH)
+
+
+def test_a_folder_that_may_only_be_read_is_of_use(store, tmp_path, monkeypatch):
+    store.put(KEY, PLAN)
+
+    def refuse(path):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(plan_store.os, "utime", refuse)
+    second = other(store)
+    assert [second.get(KEY), second.get(KEY)] == [PLAN, PLAN]
+
+
+def test_what_else_is_in_the_folder_is_left_alone(tmp_path):
+    """Somebody may name a folder that has other things."""
+    others = [tmp_path / "photographs" / "cat.png", tmp_path / "aaaa" / "b"]
+    for path in others:
+        path.parent.mkdir()
+        path.write_bytes(bytes(LIMIT))
+    store = PlanStore(tmp_path, LIMIT // 8)
+    for key in keys(20):
+        store.put(key, evolve(PLAN, blob=bytes(LIMIT // 40)))
+    assert all(path.exists() for path in others)
+    assert sum(path.stat().st_size for path in tmp_path.glob(f"{'f' * 32}/*")) <= LIMIT // 8
+
+
 def keys(count):
     return [f"{'f' * 32}/{number:064}" for number in range(count)]
 
@@ -176,6 +240,21 @@ def _use(folder, seed):
         store.put(key, evolve(PLAN, blob=key.encode() * 200))
 
 
+def test_what_is_swept_before_it_is_in_place_is_written_anew(store, monkeypatch):
+    replace = os.replace
+
+    def sweep_and_replace(source, target):
+        os.unlink(source)
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", sweep_and_replace)
+        store.put(KEY, PLAN)
+    assert other(store).get(KEY) is None
+    assert store.get(KEY) == PLAN
+    assert other(store).get(KEY) == PLAN
+
+
 def test_several_processes_use_one_folder(tmp_path):
     context = multiprocessing.get_context("spawn")
     users = [context.Process(target=_use, args=(tmp_path, seed)) for seed in (0, 3)]
@@ -213,7 +292,7 @@ def test_a_kernel_is_one_for_every_policy():
 def test_what_was_made_by_other_versions_is_not_found(monkeypatch, changed):
     key_of.cache_clear()
     before = key_of(KERNEL, STRICT)
-    monkeypatch.setattr(plan_store, changed, 2 if changed == "FORMAT" else lambda: ("other",))
+    monkeypatch.setattr(plan_keys, changed, 2 if changed == "FORMAT" else lambda: ("other",))
     key_of.cache_clear()
     assert key_of(KERNEL, STRICT) != before
     key_of.cache_clear()

@@ -7,26 +7,15 @@ from convserve.operations import ConvInputGradient, ConvWeightGradient
 from convserve.tensors import Shape
 from convserve_server.engines.cuda.graphs import INPUT, OUTPUT, RESIDUAL, WEIGHT
 from convserve_server.engines.cuda.lowering import lower
-from convserve_server.engines.cuda.recipe import Convolve, OnHost, Recipe
+from convserve_server.engines.cuda.recipe import Convolve, Recipe
 from convserve_server.planning.kernels import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT
 
 from tests.conformance.builders import layer_case, operation_case
-from tests.conformance.case import Case, reference_results, run_case
-from tests.conformance.cases import CASES
-from tests.conformance.tolerances import assert_agree
+from tests.conformance.case import Case, check_case, run_case
 from tests.fakes.host_device import HostPlans
 from tests.network_cases import network_case
 from tests.recipes import RecipeEngine
 
-KINDS = (
-    "conv-",
-    "conv_transpose-",
-    "depthwise_conv-",
-    "separable_conv-",
-    "dense-",
-    "conv_input_gradient-",
-    "conv_weight_gradient-",
-)
 PLANS = HostPlans()
 
 
@@ -42,21 +31,6 @@ def lowered(case: Case, **layouts: str) -> Recipe:
 def convolve(recipe: Recipe) -> Convolve:
     (command,) = (command for command in recipe.commands if isinstance(command, Convolve))
     return command
-
-
-def check(engine: RecipeEngine, case: Case) -> None:
-    result = run_case(engine, case)
-    for name, expected in reference_results(case).items():
-        assert_agree(result.outputs[name], expected)
-
-
-def test_no_case_of_these_kinds_is_left_to_the_host() -> None:
-    cases = [case for case in CASES if case.name.startswith(KINDS)]
-    assert len(cases) > 350
-    for case in cases:
-        recipe = lowered(case)
-        assert not any(isinstance(command, OnHost) for command in recipe.commands), case.name
-        assert {record.engine for record in recipe.records} == {"cuda"}
 
 
 def test_channels_last_inputs_and_results_are_not_copied() -> None:
@@ -126,7 +100,7 @@ def test_what_begins_within_a_value_is_copied_to_an_aligned_place(
     for role in (INPUT, RESIDUAL):
         view = command.operands[role]
         assert view.offset * view.item_bytes % 16 == 0
-    check(engine, case)
+    check_case(engine, case)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +111,6 @@ def test_the_gradient_of_no_samples_is_zero(
     engine: RecipeEngine, x: Shape, grad: Shape, dtype: str
 ) -> None:
     case = operation_case("few", ConvWeightGradient((3, 3)), x, grad, dtype=dtype)
-    check(engine, case)
+    check_case(engine, case)
     if not x[0]:
         assert not np.any(run_case(engine, case).outputs["output"])

@@ -7,22 +7,17 @@ import pytest
 from convserve import layers as cs
 from convserve.layers import Layer
 from convserve.networks import Network
-from convserve_server.engines.cuda.kernels import all_instances
 from convserve_server.engines.cuda.lowering import lower
-from convserve_server.engines.cuda.recipe import Launch, OnHost
 from convserve_server.engines.reference.engine import ReferenceEngine
 from convserve_server.planning.program import work_outputs
 
 from tests.conformance.builders import layer_case
-from tests.conformance.case import Case, reference_results, run_case
-from tests.conformance.cases import CASES
+from tests.conformance.case import Case, check_case
 from tests.conformance.tolerances import assert_agree
 from tests.fakes.host_device import HostPlans
-from tests.recipes import RecipeEngine
+from tests.recipes import RecipeEngine, structs_of
 
 PLANS = HostPlans()
-KINDS = ("layer_norm-", "group_norm-", "instance_norm-", "local_response_norm-")
-OWN_CASES = [case for case in CASES if case.name.startswith(KINDS)]
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 NORMS: tuple[Layer, ...] = (
     cs.LayerNorm(),
@@ -36,40 +31,19 @@ NORMS: tuple[Layer, ...] = (
 
 @pytest.fixture(scope="module")
 def engine() -> RecipeEngine:
-    engine = RecipeEngine(PLANS)
-    engine.device.compile(all_instances())
-    return engine
-
-
-def check(engine: RecipeEngine, case: Case) -> None:
-    result = run_case(engine, case)
-    for name, expected in reference_results(case).items():
-        assert_agree(result.outputs[name], expected)
+    return RecipeEngine(PLANS)
 
 
 def structs(case: Case) -> list[str]:
-    recipe = lower(case.compile(), PLANS, {})
-    return [each.instance.struct for each in recipe.commands if isinstance(each, Launch)]
-
-
-def test_nothing_is_left_to_the_host() -> None:
-    recipes = {case.name: lower(case.compile(), PLANS, {}) for case in OWN_CASES}
-    left = [
-        name
-        for name, recipe in recipes.items()
-        if any(isinstance(command, OnHost) for command in recipe.commands)
-    ]
-    assert len(recipes) > 100
-    assert not left
-    assert {r.engine for recipe in recipes.values() for r in recipe.records} == {"cuda"}
+    return structs_of(lower(case.compile(), PLANS, {}))
 
 
 @pytest.mark.parametrize("layer", NORMS, ids=str)
 @pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
 def test_every_axis_and_layout(engine: RecipeEngine, layer: Layer, layout: str) -> None:
     shape = (2, 6, 3, 5, 4) if layout == "channels_first" else (2, 3, 5, 4, 6)
-    check(engine, layer_case("axes", layer, shape, layout=layout))
-    check(engine, layer_case("ones", layer, (2, 6, 1, 1, 4)))
+    check_case(engine, layer_case("axes", layer, shape, layout=layout))
+    check_case(engine, layer_case("ones", layer, (2, 6, 1, 1, 4)))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -80,17 +54,17 @@ def test_packs_of_channels(engine: RecipeEngine, layer: Layer, dtype: str) -> No
     """24 channels are whole packs of any type, in which groups of 4 begin and end."""
     case = layer_case("packs", layer, (2, 3, 5, 24), dtype=dtype, layout="channels_last")
     assert any(name.startswith("PackedNormalise") for name in structs(case)), structs(case)
-    check(engine, case)
+    check_case(engine, case)
 
 
 @pytest.mark.parametrize("layer", [cs.GroupNorm(3), cs.GroupNorm(6), cs.LayerNorm()])
 def test_features_without_positions(engine: RecipeEngine, layer: Layer) -> None:
-    check(engine, layer_case("features", layer, (3, 6)))
+    check_case(engine, layer_case("features", layer, (3, 6)))
 
 
 @pytest.mark.parametrize("layer", NORMS, ids=str)
 def test_a_nan_or_infinity_spoils_its_group(engine: RecipeEngine, layer: Layer) -> None:
-    check(engine, layer_case("special", layer, (2, 6, 3, 4, 5), special=True))
+    check_case(engine, layer_case("special", layer, (2, 6, 3, 4, 5), special=True))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -112,7 +86,7 @@ def test_long_statistics_are_made_in_parts(
 ) -> None:
     case = layer_case("long", layer, shape, dtype=dtype)
     assert structs(case).count("JoinedMoments") == joins
-    check(engine, case)
+    check_case(engine, case)
 
 
 @pytest.mark.parametrize("layer", [cs.GroupNorm(2), cs.GroupNorm(1), cs.LayerNorm(2)])
@@ -128,7 +102,7 @@ def test_some_channels_of_a_tensor(engine: RecipeEngine, layer: Layer, start: in
         weights={f"{name}.weight": shape, f"{name}.bias": shape},
         layout="channels_last",
     )
-    check(engine, case)
+    check_case(engine, case)
 
 
 @pytest.mark.parametrize("layer", [cs.InstanceNorm(), cs.GroupNorm(1, affine=False)])
@@ -151,8 +125,8 @@ def test_sums_over_neighbouring_channels(
     engine: RecipeEngine, options: dict[str, Any], dtype: str
 ) -> None:
     layer = cs.LocalResponseNorm(4, **options)
-    check(engine, layer_case("window", layer, (2, 7, 3, 4), dtype=dtype))
-    check(engine, layer_case("special", layer, (2, 7, 12), special=True))
+    check_case(engine, layer_case("window", layer, (2, 7, 3, 4), dtype=dtype))
+    check_case(engine, layer_case("special", layer, (2, 7, 12), special=True))
 
 
 def test_weights_of_a_wider_type_widen_the_result(engine: RecipeEngine) -> None:
@@ -163,4 +137,4 @@ def test_weights_of_a_wider_type_widen_the_result(engine: RecipeEngine) -> None:
         weights={"norm.weight": (4,), "norm.bias": (4,)},
         dtypes={"norm.weight": "float64", "norm.bias": "float64"},
     )
-    check(engine, case)
+    check_case(engine, case)

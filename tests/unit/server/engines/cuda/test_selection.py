@@ -126,15 +126,15 @@ def test_names_are_different() -> None:
     ("problem", "name"),
     [
         (Problem(CONV), "cudnn"),
-        (Problem(CONV, bias=True, activation=RELU), "cudnn fused"),
+        (Problem(CONV, bias=True, activation=RELU), "cudnn_fused"),
         (Problem(CONV, bias=True, activation=Activation("mish")), "cudnn"),
-        (Problem(evolve(BATCH, dtype="float64"), bias=True, activation=RELU), "cudnn fused"),
+        (Problem(evolve(BATCH, dtype="float64"), bias=True, activation=RELU), "cudnn_fused"),
         (Problem(evolve(BATCH, dtype="float64"), activation=Activation("silu")), "cudnn"),
-        (Problem(DEPTHWISE, bias=True), "depthwise kernel"),
-        (Problem(DEPTHWISE, bias=True, residual=True), "cudnn fused"),
+        (Problem(DEPTHWISE, bias=True), "depthwise"),
+        (Problem(DEPTHWISE, bias=True, residual=True), "cudnn_fused"),
         (Problem(evolve(DEPTHWISE, direction=WEIGHT_GRADIENT)), "cudnn"),
-        (Problem(evolve(CONV, dtype="int32"), bias=True), "direct kernel"),
-        (Problem(evolve(CONV, dtype="complex64")), "direct kernel"),
+        (Problem(evolve(CONV, dtype="int32"), bias=True), "direct"),
+        (Problem(evolve(CONV, dtype="complex64")), "direct"),
     ],
 )
 def test_what_is_taken(problem: Problem, name: str) -> None:
@@ -144,9 +144,9 @@ def test_what_is_taken(problem: Problem, name: str) -> None:
 def test_less_is_asked_in_one_go_where_cudnn_has_no_more() -> None:
     problem = Problem(CONV, bias=True, residual=True, activation=RELU)
     plans = HostPlans(refuses=lambda graph: graph.is_fused)
-    assert name_for(problem, HostPlans()) == "cudnn fused"
+    assert name_for(problem, HostPlans()) == "cudnn_fused"
     assert name_for(problem, plans) == "cudnn"
-    assert name_for(problem, HostPlans(refuses=lambda graph: True)) == "direct kernel"
+    assert name_for(problem, HostPlans(refuses=lambda graph: True)) == "direct"
 
 
 def test_only_what_may_be_taken_is_asked() -> None:
@@ -167,7 +167,7 @@ def test_an_image_that_is_too_large_for_cudnn() -> None:
 
 def test_a_transposed_convolution_with_more_than_its_window_gives() -> None:
     wider = evolve(CONV, direction=INPUT_GRADIENT, input=(2, 8, 10, 9))
-    assert name_for(Problem(wider)) == "direct kernel"
+    assert name_for(Problem(wider)) == "direct"
     strided = evolve(wider, stride=(2, 1), output=(2, 16, 5, 9))
     assert name_for(Problem(strided)) == "cudnn"
 

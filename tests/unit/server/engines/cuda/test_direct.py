@@ -7,14 +7,13 @@ from convserve.layers.fields import BORDER_MODES
 from convserve.networks import Network
 from convserve.operations import ConvWeightGradient
 from convserve_server.engines.cuda.lowering import lower
-from convserve_server.engines.cuda.recipe import Launch, OnHost, Recipe
+from convserve_server.engines.cuda.recipe import OnHost
 
 from tests.conformance.builders import layer_case, operation_case
-from tests.conformance.case import Case, reference_results, run_case
+from tests.conformance.case import Case, check_case
 from tests.conformance.cases import CASES
-from tests.conformance.tolerances import assert_agree
 from tests.fakes.host_device import HostPlans
-from tests.recipes import RecipeEngine
+from tests.recipes import RecipeEngine, structs_of
 
 PLANS = HostPlans(refuses=lambda graph: True)
 CONVOLUTIONS = (
@@ -51,16 +50,6 @@ def engine() -> RecipeEngine:
     return RecipeEngine(PLANS)
 
 
-def check(engine: RecipeEngine, case: Case) -> None:
-    result = run_case(engine, case)
-    for name, expected in reference_results(case).items():
-        assert_agree(result.outputs[name], expected)
-
-
-def structs(recipe: Recipe) -> list[str]:
-    return [each.instance.struct for each in recipe.commands if isinstance(each, Launch)]
-
-
 def test_nothing_is_left_to_the_host() -> None:
     recipes = {case.name: lower(case.compile(), PLANS, {}) for case in OWN_CASES}
     left = [
@@ -83,7 +72,7 @@ def test_nothing_is_left_to_the_host() -> None:
     ids=lambda case: case.name,
 )
 def test_floats_agree_with_the_reference(engine: RecipeEngine, case: Case) -> None:
-    check(engine, case)
+    check_case(engine, case)
 
 
 LONG_SUMS = {
@@ -103,8 +92,8 @@ LONG_SUMS = {
 @pytest.mark.parametrize("dtype", [*FLOATS, "float64", "int32", "int64", "complex64"])
 def test_long_sums_are_made_in_parts(engine: RecipeEngine, name: str, dtype: str) -> None:
     case = LONG_SUMS[name](dtype)
-    assert "AddParts" in structs(lower(case.compile(), PLANS, {}))
-    check(engine, case)
+    assert "AddParts" in structs_of(lower(case.compile(), PLANS, {}))
+    check_case(engine, case)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda layer: type(layer).__name__)
@@ -113,8 +102,10 @@ def test_depthwise_takes_the_activation_along(
     engine: RecipeEngine, activation: Layer, dtype: str
 ) -> None:
     case = depthwise_case(8, 1, activation, dtype)
-    assert structs(lower(case.compile(), PLANS, {"input": "channels_last"}))[0] == "DepthwisePacked"
-    check(engine, case)
+    assert (
+        structs_of(lower(case.compile(), PLANS, {"input": "channels_last"}))[0] == "DepthwisePacked"
+    )
+    check_case(engine, case)
 
 
 @pytest.mark.parametrize(("channels", "multiplier"), [(6, 1), (4, 2), (8, 3), (4, 1)])
@@ -123,8 +114,8 @@ def test_depthwise_of_any_number_of_channels(
 ) -> None:
     case = depthwise_case(channels, multiplier, cs.ReLU(), "float32")
     kernel = "DepthwisePacked" if (channels, multiplier) == (4, 1) else "Depthwise"
-    assert kernel in structs(lower(case.compile(), PLANS, {}))
-    check(engine, case)
+    assert kernel in structs_of(lower(case.compile(), PLANS, {}))
+    check_case(engine, case)
 
 
 def depthwise_case(channels: int, multiplier: int, activation: Layer, dtype: str) -> Case:
