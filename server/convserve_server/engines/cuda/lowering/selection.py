@@ -79,6 +79,12 @@ class Problem:
         return self.convolution.weight[1] == 1 and self.convolution.input[1] > 1
 
     @property
+    def group_channels(self) -> int:
+        """The output channels of each group; 1 where there are none."""
+        conv = self.convolution
+        return max(1, conv.weight[0] * conv.weight[1] // max(1, conv.input[1]))
+
+    @property
     def flop_count(self) -> int:
         """A multiplication and an addition for each tap of each output."""
         conv = self.convolution
@@ -192,11 +198,15 @@ def select(problem: Problem, verdicts: Iterable[Verdict], plans: Plans) -> Selec
 
 @frozen
 class Rates:
-    """What an algorithm is assumed to reach on a device."""
+    """What an algorithm is assumed to reach on a device.
+
+    It computes whole tiles of `channel_tile` output channels, whether they are there or not.
+    """
 
     launch_seconds: float
     bytes_per_second: float
     flops_per_second: Mapping[str, float]
+    channel_tile: int = 1
 
     def flop_rate(self, dtype: str) -> float:
         """How many multiplications and additions of a type it makes in a second."""
@@ -206,7 +216,10 @@ class Rates:
     def seconds(self, problem: Problem, *, passes: int = 0) -> float:
         """The time of the arithmetic or of the memory, and of more passes over the result."""
         rate = self.flop_rate(problem.convolution.dtype)
-        sums = max(problem.flop_count / rate, problem.byte_count / self.bytes_per_second)
+        channels = problem.group_channels
+        tiled = -(-channels // self.channel_tile) * self.channel_tile
+        flops = problem.flop_count * tiled / channels
+        sums = max(flops / rate, problem.byte_count / self.bytes_per_second)
         passing = self.launch_seconds + 2 * problem.result_bytes / self.bytes_per_second
         return self.launch_seconds + sums + passes * passing
 
@@ -217,7 +230,8 @@ def rates_of(name: str) -> Rates:
     data = json.loads(RATES.read_text())
     row = data["algorithms"][name]
     bytes_per_second = row["bandwidth"] * data["bytes_per_second"]
-    return Rates(data["launch_seconds"], bytes_per_second, row["flops_per_second"])
+    tile = row.get("channel_tile", 1)
+    return Rates(data["launch_seconds"], bytes_per_second, row["flops_per_second"], tile)
 
 
 def _slower(verdict: Verdict, chosen: Verdict) -> str:
