@@ -7,7 +7,7 @@ import sys
 import pytest
 from convserve_server.engines.cuda.graphs import ConvGraph
 from convserve_server.engines.cuda.kernels import all_instances
-from convserve_server.engines.cuda.plan_keys import Target
+from convserve_server.engines.cuda.plan_keys import BuildTarget
 from convserve_server.engines.cuda.plan_store import PlanStore, StoredPlans
 from convserve_server.planners.pool import PlannerPool
 from convserve_server.planners.preparing import Preparer
@@ -43,7 +43,7 @@ def test_a_worker_finds_what_the_front_had_built(tmp_path):
         sources.clear()
         plans = asyncio.run(prepare(tmp_path, tell))
         assert sources == [expected] * 3
-        stored = StoredPlans(PlanStore(tmp_path, LIMIT), Target(H200, STRICT))
+        stored = StoredPlans(PlanStore(tmp_path, LIMIT), BuildTarget(H200, STRICT))
         for graph in (RELU, PLAIN):
             assert stored.find(graph) == plans.find(graph)
             assert stored.find(graph).blob

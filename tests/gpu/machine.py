@@ -10,7 +10,7 @@ from convserve.tensors import Array
 from convserve_server.engines.cuda.cuda_device import CudaDevice
 from convserve_server.engines.cuda.engine import CudaEngine
 from convserve_server.engines.cuda.graphs import ConvGraph, Prepared
-from convserve_server.engines.cuda.plan_keys import Target, key_of
+from convserve_server.engines.cuda.plan_keys import BuildTarget, key_of
 from convserve_server.engines.cuda.probe import look
 from convserve_server.engines.cuda.recipe import Instance
 from convserve_server.engines.cuda.targets import target_of
@@ -29,7 +29,7 @@ def open_device(memory_bytes: int) -> CudaDevice:
     return CudaDevice(memory_bytes)
 
 
-def target(device: CudaDevice, precision: str) -> Target:
+def target(device: CudaDevice, precision: str) -> BuildTarget:
     """What plans are made for, by the properties that cuDNN reads off the GPU."""
     return target_of(device.facts, precision, WORKSPACE_BYTES)
 
@@ -56,7 +56,7 @@ def poison(device: CudaDevice) -> None:
 class BuildingShelf:
     """See `Shelf`. Builds what it is asked for, as planner processes do, and keeps it."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: BuildTarget) -> None:
         self.workspace_limit_bytes = target.policy.workspace_limit_bytes
         self._target = target
         self._built: dict[str, Prepared] = {}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from convserve_server.engines.cuda.cuda_device import CudaDevice
 from convserve_server.engines.cuda.graphs import INPUT, OUTPUT, WEIGHT, ConvGraph
-from convserve_server.engines.cuda.plan_keys import Target
+from convserve_server.engines.cuda.plan_keys import BuildTarget
 from convserve_server.planning.devices.properties import device_properties, property_devices
 from convserve_server.planning.kernels import FORWARD, Convolution, Policy
 
@@ -18,13 +18,13 @@ GRAPH = ConvGraph(
 )
 
 
-def published(device: CudaDevice) -> Target:
+def published(device: CudaDevice) -> BuildTarget:
     """By the properties that this project has of the GPU's model."""
     model = device.facts.name.lower().replace(" ", "")
     names = [name for name in property_devices() if name in model]
     if not names:
         pytest.skip(f"no properties of {device.facts.name} are known")
-    return Target(device_properties(names[0]), Policy("strict", WORKSPACE_BYTES))
+    return BuildTarget(device_properties(names[0]), Policy("strict", WORKSPACE_BYTES))
 
 
 @pytest.mark.parametrize("made_for", [published, lambda device: target(device, "strict")])

@@ -12,7 +12,7 @@ import msgspec
 from convserve.errors import TooLargeError, UnavailableError
 
 from convserve_server.engines.cuda.graphs import ConvGraph, Prepared
-from convserve_server.engines.cuda.plan_keys import Target, key_of
+from convserve_server.engines.cuda.plan_keys import BuildTarget, key_of
 from convserve_server.engines.cuda.plan_store import FRESH_SECONDS, PlanStore, folder_error
 from convserve_server.engines.cuda.recipe import Instance
 from convserve_server.planners.builds import KernelRequest, PlanRequest, decode_built, encode
@@ -90,7 +90,7 @@ class Preparer:
 
         Raises UnavailableError, and what `PlannerPool.run` raises, for what was not to be had.
         """
-        target = Target(self._properties, policy)
+        target = BuildTarget(self._properties, policy)
         needed: dict[Needed, None] = dict.fromkeys((*graphs, *instances))
         found = {what: self._store.recall(key_of(what, target)) for what in needed}
         missing = [what for what, prepared in found.items() if prepared is None]
@@ -102,14 +102,16 @@ class Preparer:
     def _plans(
         self, policy: Policy, found: Mapping[Needed, Prepared], max_age: float = FRESH_SECONDS
     ) -> PreparedPlans:
-        target = Target(self._properties, policy)
+        target = BuildTarget(self._properties, policy)
 
         def recall(graph: ConvGraph) -> Prepared | None:
             return self._store.recall(key_of(graph, target), max_age)
 
         return PreparedPlans(policy, found, recall)
 
-    async def _fetch_all(self, missing: Iterable[Needed], target: Target) -> dict[Needed, Prepared]:
+    async def _fetch_all(
+        self, missing: Iterable[Needed], target: BuildTarget
+    ) -> dict[Needed, Prepared]:
         """The first failure ends the waiting for the others; what is being built is finished."""
         try:
             async with asyncio.TaskGroup() as group:
@@ -118,11 +120,11 @@ class Preparer:
             raise failures.exceptions[0] from None
         return {what: task.result() for what, task in tasks.items()}
 
-    async def _join(self, what: Needed, target: Target) -> Prepared:
+    async def _join(self, what: Needed, target: BuildTarget) -> Prepared:
         key = key_of(what, target)
         return await self._flights.join(key, lambda: self._fetch(key, what, target))
 
-    async def _fetch(self, key: str, what: Needed, target: Target) -> Prepared:
+    async def _fetch(self, key: str, what: Needed, target: BuildTarget) -> Prepared:
         """What is kept, or else what is built now."""
         async with self._turns:
             start = time.perf_counter()
@@ -134,7 +136,7 @@ class Preparer:
             self._listener(_kind(what), source, time.perf_counter() - start)
             return prepared
 
-    async def _build(self, key: str, what: Needed, target: Target) -> Prepared:
+    async def _build(self, key: str, what: Needed, target: BuildTarget) -> Prepared:
         task, request = _task_for(what, target)
         try:
             built = decode_built(await self._pool.run(task, request))
@@ -158,7 +160,7 @@ async def _on_disk(work: Callable[P, T], *arguments: P.args, **options: P.kwargs
         raise folder_error(error) from error
 
 
-def _task_for(what: Needed, target: Target) -> tuple[str, bytes]:
+def _task_for(what: Needed, target: BuildTarget) -> tuple[str, bytes]:
     """The task that builds it, and its request."""
     if isinstance(what, Instance):
         return "cuda_compile", encode(KernelRequest(what, target.architecture))

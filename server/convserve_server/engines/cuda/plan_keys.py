@@ -24,7 +24,7 @@ _PLACES = ("cudaDeviceId", "pciDeviceId")  # properties of a GPU's place, and no
 
 
 @frozen
-class Target:
+class BuildTarget:
     """What plans and kernels are made for: a kind of GPU, and what cuDNN may do there."""
 
     properties: DeviceProperties
@@ -46,7 +46,7 @@ def fingerprint_of(properties: DeviceProperties) -> str:
 
 
 @lru_cache(MAX_KEYS)
-def key_of(what: ConvGraph | Instance, target: Target) -> str:
+def key_of(what: ConvGraph | Instance, target: BuildTarget) -> str:
     """Where something is kept: `<fingerprint>/<digest>`, anew for whatever might change it."""
     fingerprint = fingerprint_of(target.properties)
     if isinstance(what, Instance):

@@ -19,7 +19,7 @@ from convserve.errors import UnavailableError
 
 from convserve_server.cache import ByteCache
 from convserve_server.engines.cuda.graphs import ConvGraph, Prepared
-from convserve_server.engines.cuda.plan_keys import Target, key_of
+from convserve_server.engines.cuda.plan_keys import BuildTarget, key_of
 from convserve_server.engines.cuda.recipe import Instance
 
 MAX_FILE_BYTES = 16 << 20
@@ -186,7 +186,7 @@ class PlanStore:
 class StoredPlans:
     """What a store has for a target: `Plans`, as lowering asks for them, and kernels."""
 
-    def __init__(self, store: PlanStore, target: Target) -> None:
+    def __init__(self, store: PlanStore, target: BuildTarget) -> None:
         self.workspace_limit_bytes = target.policy.workspace_limit_bytes
         self._store = store
         self._target = target

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from convserve_server.engines.base import DeviceFacts
-from convserve_server.engines.cuda.plan_keys import Target
+from convserve_server.engines.cuda.plan_keys import BuildTarget
 from convserve_server.planning.devices.properties import DeviceProperties
 from convserve_server.planning.kernels import Policy
 
 STORE_BYTES = 4 << 30  # of plans and kernels on disk
 
 
-def target_of(facts: DeviceFacts, precision: str, workspace_limit_bytes: int) -> Target:
+def target_of(facts: DeviceFacts, precision: str, workspace_limit_bytes: int) -> BuildTarget:
     """Plans and kernels for the GPU that a worker told of, with its version of cuDNN."""
     properties = DeviceProperties(
         device=facts.name,
@@ -19,4 +19,4 @@ def target_of(facts: DeviceFacts, precision: str, workspace_limit_bytes: int) ->
         measured=True,
         text=facts.properties,
     )
-    return Target(properties, Policy(precision, workspace_limit_bytes))
+    return BuildTarget(properties, Policy(precision, workspace_limit_bytes))

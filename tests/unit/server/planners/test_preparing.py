@@ -12,11 +12,12 @@ from convserve.errors import (
     WorkerDiedError,
 )
 from convserve_server.engines.cuda.graphs import ConvGraph, Prepared
-from convserve_server.engines.cuda.plan_keys import Target
+from convserve_server.engines.cuda.plan_keys import BuildTarget
 from convserve_server.engines.cuda.plan_store import PlanStore, StoredPlans
 from convserve_server.engines.cuda.recipe import Instance
 from convserve_server.planners.builds import (
     Built,
+    KernelRequest,
     decode_kernel_request,
     decode_plan_request,
     encode,
@@ -90,7 +91,7 @@ def store(tmp_path):
 
 def stored(store, policy=POLICY):
     """What a worker finds in the folder."""
-    return StoredPlans(PlanStore(store._folder, 1 << 20), Target(H200, policy))
+    return StoredPlans(PlanStore(store._folder, 1 << 20), BuildTarget(H200, policy))
 
 
 @in_loop
@@ -102,7 +103,7 @@ async def test_plans_and_kernels_are_built_once_and_found_by_workers(store):
         assert plans.workspace_limit_bytes == POLICY.workspace_limit_bytes
         assert plans.find(GRAPH) == PLAN
         assert plans.find(GRAPHS[1]) is None
-    plan, kernel = pool.asked
+    plan, kernel = sorted(pool.asked, key=lambda asked: isinstance(asked, KernelRequest))
     assert (plan.properties, plan.graph, plan.policy) == (H200, GRAPH, POLICY)
     assert (kernel.instance, kernel.architecture) == (KERNEL, "sm_90")
     assert stored(store).find(GRAPH) == PLAN
@@ -176,7 +177,9 @@ async def test_a_failure_that_may_pass_is_kept_for_a_while(tmp_path):
     preparer = Preparer(pool, store, H200, 1)
     for _ in range(2):
         assert (await preparer.prepare([GRAPH], [], POLICY)).find(GRAPH) == NONE
-    workers = StoredPlans(PlanStore(tmp_path, 1 << 20, clock=store._clock), Target(H200, POLICY))
+    workers = StoredPlans(
+        PlanStore(tmp_path, 1 << 20, clock=store._clock), BuildTarget(H200, POLICY)
+    )
     assert workers.find(GRAPH) == NONE
     assert len(pool.asked) == 1
     seconds[0] = PASSING_SECONDS

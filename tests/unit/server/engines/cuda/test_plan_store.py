@@ -10,7 +10,7 @@ from attrs import evolve
 from convserve.errors import UnavailableError
 from convserve_server.engines.cuda import plan_keys, plan_store
 from convserve_server.engines.cuda.graphs import ConvGraph, Prepared
-from convserve_server.engines.cuda.plan_keys import Target, fingerprint_of, key_of
+from convserve_server.engines.cuda.plan_keys import BuildTarget, fingerprint_of, key_of
 from convserve_server.engines.cuda.plan_store import FRESH_SECONDS, PlanStore, StoredPlans
 from convserve_server.engines.cuda.recipe import Instance
 from convserve_server.planning.devices.properties import device_properties
@@ -29,7 +29,7 @@ CONV = Convolution(
 )
 GRAPH = ConvGraph(CONV)
 KERNEL = Instance("copy", "Copy", ("float32", "float32"))
-STRICT = Target(H200, Policy("strict", 1 << 30))
+STRICT = BuildTarget(H200, Policy("strict", 1 << 30))
 PLAN = Prepared("eng28_k2=4", 4096, 3, ("WINOGRAD",), "forward: ...", b"a plan\0")
 FAILURE = Prepared(failure="none of the 3 kernels may be used")
 KEY = "f" * 32 + "/" + "a" * 64
@@ -307,7 +307,7 @@ def test_equal_gpus_have_one_fingerprint_wherever_they_are():
 
 @pytest.mark.parametrize(("device", "expected"), [("h200", "sm_90"), ("t4", "sm_75")])
 def test_the_architecture_is_in_the_properties(device, expected):
-    assert Target(device_properties(device), STRICT.policy).architecture == expected
+    assert BuildTarget(device_properties(device), STRICT.policy).architecture == expected
 
 
 def test_stored_plans_are_those_of_their_target(store):
