@@ -33,8 +33,9 @@ class Policy:
     """When to try again. Every rpc of convserve may be repeated: none changes what it reads.
 
     A lost worker, lost plans and a damaged chunk are retried at once, a lost connection after a
-    delay, together up to `max_retries` times. A server that is overloaded or draining is asked
-    again after the delay that it names, until the deadline: another one may take its place. Delays
+    delay, together up to `max_retries` times. A server that is overloaded, draining or without
+    workers is asked again after the delay that it names, until the deadline: another one may take
+    its place. Delays
     double with each repetition, up to sixteen times the first. Nothing else is retried, and with
     `max_retries` 0 nothing at all. `jitter` gives numbers from 0 to 1 that spread callers refused
     together.
@@ -63,7 +64,12 @@ class Policy:
 
 
 def is_refusal(error: ConvserveError) -> bool:
-    """Whether a server would not begin a call now, though it may later."""
+    """Whether a server would not begin a call now, though it may later.
+
+    A worker that died tells of a delay where none could be started in its place yet.
+    """
+    if isinstance(error, WorkerDiedError):
+        return error.retry_delay is not None
     return isinstance(error, OverloadedError | DrainingError)
 
 

@@ -341,7 +341,9 @@ def _enum_prefix(enum: Any) -> str:
 
 def _enum_number(field: Any, value: Any) -> int:
     enum = field.enum_type
-    known = enum.values_by_name.get(_enum_prefix(enum) + str(value).upper())
+    known = None
+    if str(value).islower():
+        known = enum.values_by_name.get(_enum_prefix(enum) + str(value).upper())
     if known is None or known.number == 0:
         raise InvalidArgumentError(
             f"{value!r} is not one of {', '.join(_enum_names(enum))}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -16,6 +15,7 @@ from convserve_server.values import (
     parse_descriptor,
     parse_device,
     parse_engine,
+    parse_folder,
     parse_gpu_engine,
     parse_gpus,
     parse_models,
@@ -102,14 +102,14 @@ OPTIONS = (
     ),
     Option(
         "gpu_memory_bytes",
-        parse_size,
+        parse_pool_size,
         "SIZE",
         "memory that each GPU's worker reserves at its start; larger work is split (default: what "
         "is free, but for 2GiB or a twentieth)",
     ),
     Option(
         "plan_folder",
-        Path,
+        parse_folder,
         "PATH",
         "where what was built for GPUs is kept (default: ~/.cache/convserve)",
     ),

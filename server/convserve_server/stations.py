@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from attrs import frozen
 from convserve.errors import ConvserveError, UnavailableError, WorkerDiedError
 from convserve.servers import Device
 
-from convserve_server.engines import load_advisor
+from convserve_server.engines import GPU_ENGINES, load_advisor
 from convserve_server.engines.base import DeviceFacts, EngineSpec
 from convserve_server.engines.cuda.findings import Findings, Gpu
 from convserve_server.listening import StartError
@@ -109,7 +110,7 @@ async def start_stations(
 
     `preparation_for` is for GPUs of our own engine. Raises StartError if the CPU cannot be used.
     """
-    failures = await asyncio.gather(*(_start(station) for station in stations))
+    failures = await asyncio.gather(*(_start(settings, station) for station in stations))
     targets, failed = [], []
     for station, failure in zip(stations, failures, strict=True):
         if failure is None:
@@ -123,14 +124,28 @@ async def start_stations(
     return targets, failed
 
 
-async def _start(station: Station) -> ConvserveError | None:
+async def _start(settings: Settings, station: Station) -> ConvserveError | None:
     if station.name != CPU and not station.budget_bytes:
         return UnavailableError("none of its memory is free; ask for some with --gpu-memory-bytes")
     try:
+        if station.engine.name in GPU_ENGINES:  # others keep nothing there
+            _open_folder(settings.plan_folder)
         await station.pool.start()
     except WorkerDiedError as error:
         return error
+    except OSError as error:
+        return UnavailableError(
+            f"the folder for plans, {settings.plan_folder}, cannot be used: {error.strerror}; give "
+            "another with --plan-folder"
+        )
     return None
+
+
+def _open_folder(path: Path) -> None:
+    """Make it if it is not there, and see that it can be read. Raises OSError."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with os.scandir(path):
+        pass
 
 
 def _target(

@@ -36,7 +36,7 @@ def _parse_model(text: str) -> ModelFolder:
 
 def parse_size(text: str) -> int:
     """Bytes, as a number alone or with B, KiB, MiB, GiB or TiB."""
-    match = re.fullmatch(r"(\d{1,18}) ?([A-Za-z]*)", text.strip())
+    match = re.fullmatch(r"([0-9]{1,18}) ?([A-Za-z]*)", text.strip())
     if match is None or match[2].upper() not in _SIZE_UNITS:
         raise ValueError(f"{text!r} is not a size such as 1073741824, 512MiB or 4GiB")
     return int(match[1]) * _SIZE_UNITS[match[2].upper()]
@@ -50,11 +50,18 @@ def parse_pool_size(text: str) -> int:
     return size
 
 
+def parse_folder(text: str) -> Path:
+    """A folder, which need not be there yet."""
+    if not text.strip():
+        raise ValueError("a folder has a name; . is the one in which the server was started")
+    return Path(text)
+
+
 def parse_count(minimum: int, maximum: int) -> Callable[[str], int]:
     """What reads whole numbers from `minimum` to `maximum`."""
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,9}", text) or not minimum <= int(text) <= maximum:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not minimum <= int(text) <= maximum:
             raise ValueError(f"{text!r} is not a whole number from {minimum} to {maximum}")
         return int(text)
 
@@ -104,14 +111,14 @@ def parse_gpus(text: str) -> tuple[int, ...] | None:
     if text in ("auto", "none"):
         return None if text == "auto" else ()
     numbers = [part.strip() for part in text.split(",")]
-    if not all(re.fullmatch(r"\d{1,3}", number) for number in numbers):
+    if not all(re.fullmatch(r"[0-9]{1,3}", number) for number in numbers):
         raise ValueError(f"{text!r} is not auto, none, or numbers such as 0,1")
     return tuple(dict.fromkeys(map(int, numbers)))
 
 
 def parse_device(text: str) -> str:
     """`cpu`, `cuda`, or the name of one GPU."""
-    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", text):
+    if not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", text):
         raise ValueError(f"{text!r} is not cpu, cuda, or a GPU such as cuda:0")
     return text
 

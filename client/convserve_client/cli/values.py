@@ -61,8 +61,10 @@ def parse_file(text: str) -> tuple[str, Path]:
 
 
 def _int(text: str) -> int:
-    if len(text) > 10 or not text.isascii() or not text.isdigit():
+    if not text.isascii() or not text.isdigit():
         raise ValueError(f"{text[:40]!r} is not a whole number")
+    if len(text) > 10:
+        raise ValueError(f"{text[:40]} is too large: the limit is 2147483647")
     return int(text)
 
 

@@ -33,7 +33,7 @@ from convserve_server.workers.jobs import Job, JobResult
 from convserve_server.workers.messages import Done, Run, decode_steps
 from convserve_server.workers.outstanding import Outstanding
 from convserve_server.workers.pending import Pending, stopping, unable
-from convserve_server.workers.worker import MAX_BACKOFF_SECONDS, Worker
+from convserve_server.workers.worker import Worker
 
 
 class WorkerPool:
@@ -192,7 +192,8 @@ class WorkerPool:
 
     def _no_child(self) -> WorkerDiedError:
         failures = [worker.failure for worker in self._workers if worker.failure]
-        return unable(failures[0] if failures else "no worker is ready", MAX_BACKOFF_SECONDS)
+        soonest = min(worker.retry_seconds for worker in self._workers)
+        return unable(failures[0] if failures else "no worker is ready", soonest)
 
     def _accept(self, job: Job) -> Pending:
         pending = Pending(next(self._ids), job, asyncio.get_running_loop().create_future())

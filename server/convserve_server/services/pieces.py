@@ -46,14 +46,17 @@ class EncodedPiece:
 
 
 def make_pieces(
-    work: Work, tensors: Sequence[TensorSpec], advisor: Advisor, budget_bytes: int
+    work: Work, tensors: Sequence[TensorSpec], advisor: Advisor, budget_bytes: int, lanes: int = 1
 ) -> tuple[EncodedPiece, ...]:
     """The work in order, each piece within the budget of working memory.
 
-    `tensors` are its inputs and results as they lie in memory. Raises TooLargeError if splitting
-    does not help.
+    `tensors` are its inputs and results as they lie in memory. Where the device has several lanes,
+    a piece takes the share of one if it can, so that copies overlap with other pieces' arithmetic.
+    Raises TooLargeError if splitting does not help.
     """
     shapes = {spec.name: spec.shape for spec in tensors}
+    if _is_empty(work):
+        return (_whole(work, 0),)
     needed = working_bytes(work, advisor)
     if needed <= budget_bytes:
         blocks = row_pieces(work, BLOCK_BYTES)
@@ -61,13 +64,15 @@ def make_pieces(
             block_bytes = max(working_bytes(each, advisor) for each in {b.program for b in blocks})
             return _encode(blocks, block_bytes, shapes, is_frugal=False)
         return (_whole(work, needed),)
-    found = split(work, advisor, budget_bytes)
+    found = split(work, advisor, budget_bytes // lanes)
+    if lanes > 1 and not found.pieces:
+        found = split(work, advisor, budget_bytes)
     shapes |= {spec.name: spec.shape for spec in work_parameters(work)}
     if not found.pieces:
         raise TooLargeError(
-            f"beside its tensors the work needs {needed} bytes, for intermediate results and "
-            f"working memory; split, it still needs {found.working_bytes}, and the workers have "
-            f"{budget_bytes}; make the tensors smaller",
+            f"the work needs {needed} bytes of working memory, for intermediate results, and on a "
+            f"GPU for all tensors; split, it still needs {found.working_bytes}, and the device's "
+            f"workers have {budget_bytes}; make the tensors smaller",
             metadata={
                 "planned_bytes": needed,
                 "split_bytes": found.working_bytes,
@@ -86,6 +91,11 @@ def sample_work(program: Program) -> bytes:
     if not is_row_separable(program) or not program.inputs[0].shape[0]:
         return b""
     return encode_work(rebatched(program, 1)) if tensors <= MAX_BATCH_TENSORS else b""
+
+
+def _is_empty(work: Work) -> bool:
+    """Whether it has no rows: then nothing is computed."""
+    return isinstance(work, Program) and not work.inputs[0].shape[0]
 
 
 def _whole(work: Work, needed: int) -> EncodedPiece:

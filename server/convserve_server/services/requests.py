@@ -120,8 +120,9 @@ class _Draft:
     def complete(self, advisor: Advisor) -> Request:
         """The request with its pieces, which fit the device as `advisor` tells of it."""
         tensors = (*self.request.tensors, *self.request.outputs)
-        budget_bytes = self.request.choice.budget_bytes
-        return evolve(self.request, pieces=make_pieces(self.work, tensors, advisor, budget_bytes))
+        choice = self.request.choice
+        pieces = make_pieces(self.work, tensors, advisor, choice.budget_bytes, choice.first.lanes)
+        return evolve(self.request, pieces=pieces)
 
 
 class RequestReader:

@@ -148,7 +148,7 @@ class Targets:
             )
 
     def _offer(self, planned: Sequence[str]) -> str:
-        own = ", ".join(target.device.name for target in self._all)
+        own = ", ".join(name for name in self._choices if name)
         profiles = f", and plans for {', '.join(planned)}" if planned else ""
         missing = "".join(f"; {each.name}: {each.description}" for each in self._missing)
         return f"it has {own}{profiles}{missing}"

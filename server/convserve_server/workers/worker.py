@@ -59,6 +59,7 @@ class Worker:
         """A child that is not ready after `ready_seconds` is killed."""
         self.number = number
         self.failure = ""  # why no child can be started, while none can
+        self.retry_seconds = FIRST_BACKOFF_SECONDS  # until the next is tried, while none can
         self.restarts = 0  # how many children have been replaced
         self.device: DeviceFacts | None = None  # what the last child found out about its own
         self._arena = arena
@@ -136,16 +137,16 @@ class Worker:
         self._listener.worker_answered(self, done)
 
     async def _replace_child(self) -> ChildProcess:
-        delay = FIRST_BACKOFF_SECONDS
+        self.retry_seconds = FIRST_BACKOFF_SECONDS
         while True:
             try:
                 return await self._start_child()
             except WorkerDiedError as error:
-                _log.error("%s; another start in %.1f s", error, delay)
+                _log.error("%s; another start in %.1f s", error, self.retry_seconds)
                 self.failure = error.message
                 self._listener.worker_unable(self)
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, MAX_BACKOFF_SECONDS)
+                await asyncio.sleep(self.retry_seconds)
+                self.retry_seconds = min(2 * self.retry_seconds, MAX_BACKOFF_SECONDS)
 
     async def _bury(self, child: ChildProcess) -> None:
         """End and reap the child, and tell that it has gone."""

@@ -312,6 +312,7 @@ def test_several_results_are_a_dict() -> None:
         (lambda s: _operations.conv(s, X.astype("M8[s]"), W), DTypeError, "x.dtype"),
         (lambda s: _operations.conv(s, X, W, timeout=0), InvalidArgumentError, "timeout"),
         (lambda s: _operations.conv(s, X, W, precision="best"), InvalidArgumentError, "precision"),
+        (lambda s: _operations.conv(s, X, W, precision="TF32"), InvalidArgumentError, "precision"),
         (lambda s: _operations.pool(s, X, "min"), InvalidArgumentError, "kind"),
         (lambda s: _operations.pool(s, X, "avg", dilation=0), InvalidArgumentError, "dilation"),
         (lambda s: _signals.convolve(s, X, X, "most"), InvalidArgumentError, "mode"),

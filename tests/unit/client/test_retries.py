@@ -35,6 +35,15 @@ def test_a_loss_is_retried_once(kind: type[ConvserveError]) -> None:
     assert len(driver.sent) == 2
 
 
+def test_a_server_without_workers_is_asked_again_after_its_delay() -> None:
+    lost = [WorkerDiedError("none could be started", retry_delay=2.0) for _ in range(2)]
+    driver = ScriptedDriver([*lost, WorkerDiedError("died"), ShapeError("wrong")])
+    with pytest.raises(ShapeError):
+        info(driver)
+    assert len(driver.pauses) == 2
+    assert min(driver.pauses) >= 2.0
+
+
 @pytest.mark.parametrize("kind", [*NEVER_RETRIED, *RETRIED_ONCE, *REFUSALS])
 def test_without_retries_the_first_error_is_raised(kind: type[ConvserveError]) -> None:
     driver = ScriptedDriver([kind("first")])

@@ -1,5 +1,5 @@
 import pytest
-from convserve_server.values import parse_size
+from convserve_server.values import parse_folder, parse_gpus, parse_size
 
 
 @pytest.mark.parametrize(
@@ -8,3 +8,14 @@ from convserve_server.values import parse_size
 )
 def test_sizes(text, size):
     assert parse_size(text) == size
+
+
+def test_an_empty_text_is_no_folder():
+    with pytest.raises(ValueError, match="a folder has a name"):
+        parse_folder(" ")
+
+
+@pytest.mark.parametrize("text", ["٣", "0,٣", "", "0;1"])
+def test_numbers_of_gpus_are_written_in_ascii(text):
+    with pytest.raises(ValueError, match="is not auto, none, or numbers"):
+        parse_gpus(text)
