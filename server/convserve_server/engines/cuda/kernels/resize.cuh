@@ -53,6 +53,7 @@ template <typename T> struct Resize {
     const Place place = place_of(y, i);
     const Point p0 = places.point(place, 0), p1 = places.point(place, 1), p2 = places.point(place, 2);
     const int64 base = place.image * x.stride[0] + place.channel * x.stride[1];
+    const int64 target = offset_of(y, place);
     S sum = S(0);
 #pragma unroll 1
     for (int64 t0 = 0; t0 < taps[0]; ++t0) {
@@ -69,7 +70,7 @@ template <typename T> struct Resize {
         }
       }
     }
-    store(y, offset_of(y, place), to<T>(sum));
+    store(y, target, to<T>(sum));
   }
 
   FN int64 offset(int axis, int64 tap, const Point& point) const {
