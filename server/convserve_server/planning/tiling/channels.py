@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attrs import evolve
-from convserve.layers import Conv, ConvTranspose, Dense, Layer
+from convserve.layers import BatchNorm, Conv, ConvTranspose, Dense, Layer
 from convserve.tensors import TensorSpec
 
 from convserve_server.planning.layers import rule_of
+from convserve_server.planning.layers.activations import ActivationRule
 from convserve_server.planning.program import Program, Step
 from convserve_server.planning.tiling.pieces import Piece, Slice, Slices, with_size
 
@@ -37,11 +38,10 @@ def channel_count(program: Program) -> int:
 def with_channels(program: Program, count: int) -> Program:
     """The program for so many of its output channels."""
     head, *followers = program.steps
-    steps = (_narrowed(head, head.inputs, count), *(
-        _narrowed(step, (with_size(step.inputs[0], _OUTPUT_AXIS, count),), count)
-        for step in followers
-    ))  # fmt: skip
-    return evolve(program, steps=steps)
+    narrow = [_narrowed(head, head.inputs, count)]
+    for step in followers:
+        narrow.append(_narrowed(step, (narrow[-1].output,), count))
+    return evolve(program, steps=tuple(narrow))
 
 
 def channel_pieces(
@@ -76,14 +76,16 @@ def _has_own_channels(step: Step) -> bool:
 
 def _follows(step: Step, last: Step) -> bool:
     """Whether a step acts on each channel of the one before alone."""
-    (*shapes,) = (spec.shape[1:] for spec in step.inputs)
-    channels = last.output.shape[_OUTPUT_AXIS]
-    return (
-        [spec.name for spec in step.inputs] == [last.output.name]
-        and step.output.shape == last.output.shape
-        and not rule_of(step.layer).mixes_channels(step.layer, tuple(shapes))
-        and all(spec.shape == (channels,) for spec in step.parameters)
+    return [spec.name for spec in step.inputs] == [last.output.name] and (
+        isinstance(step.layer, BatchNorm) or _is_elementwise(step)
     )
+
+
+def _is_elementwise(step: Step) -> bool:
+    """Whether it is an activation, or a softmax along another axis than the channels."""
+    rule = rule_of(step.layer)
+    shapes = tuple(spec.shape[1:] for spec in step.inputs)
+    return isinstance(rule, ActivationRule) and not rule.mixes_channels(step.layer, shapes)
 
 
 def _narrowed(step: Step, inputs: tuple[TensorSpec, ...], count: int) -> Step:

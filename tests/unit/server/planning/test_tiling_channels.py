@@ -13,7 +13,9 @@ from convserve_server.engines.reference.engine import ReferenceEngine
 from convserve_server.planning.planner import compile_network
 from convserve_server.planning.program import Program, Work, work_outputs, work_tensors
 from convserve_server.planning.tiling import split
+from convserve_server.planning.tiling.channels import may_cut_channels
 
+from tests.network_cases import network_program
 from tests.planning import FixedAdvisor
 from tests.tiling import run_pieces, run_whole
 
@@ -44,6 +46,15 @@ CHAINS = {
     "transposed": (
         [cs.ConvTranspose(6, 2, stride=2, bias=False, name="c"), cs.LeakyReLU(0.5)],
         {"input": (2, 4, 2), "c.weight": (4, 6, 2)},
+    ),
+    "batch norm": (
+        [cs.Conv(6, 1, name="c"), cs.BatchNorm(name="n"), cs.SiLU()],
+        {
+            "input": (2, 3, 1),
+            "c.weight": (6, 3, 1),
+            "c.bias": (6,),
+            **dict.fromkeys(("n.weight", "n.bias", "n.running_mean", "n.running_var"), (6,)),
+        },
     ),
     "dense": ([cs.Dense(9, name="c")], {"input": (3, 8), "c.weight": (9, 8), "c.bias": (9,)}),
     "normalised": (
@@ -78,19 +89,17 @@ def test_tiles_come_before_channels() -> None:
     assert not any(piece.weights for piece in found.pieces)
 
 
-@pytest.mark.parametrize(
-    "layers",
-    [
-        [cs.Conv(4, 1, groups=2, name="c")],
-        [cs.Conv(4, 1, name="c"), cs.Softmax(1)],
-        [cs.Conv(4, 1, name="c"), cs.Conv(4, 1, name="d")],
-    ],
-    ids=["groups", "softmax", "two"],
-)
-def test_what_mixes_channels_is_not_cut(layers: list[cs.Layer]) -> None:
-    groups = getattr(layers[0], "groups", 1)
-    shapes = {"input": (1, 4, 1), "c.weight": (4, 4 // groups, 1), "c.bias": (4,)}
-    if len(layers) == 2 and isinstance(layers[1], cs.Conv):
-        shapes |= {"d.weight": (4, 4, 1), "d.bias": (4,)}
-    program = compiled(layers, arrays_of(shapes, "float64"))
-    assert not split(program, OwnMemory(), 64).pieces
+MIXING = {
+    "groups": [cs.Conv(4, 1, groups=2, name="c")],
+    "softmax": [cs.Conv(4, 1, name="c"), cs.Softmax(1)],
+    "two": [cs.Conv(4, 1, name="c"), cs.Conv(4, 1, name="d")],
+    "group norm": [cs.Conv(4, 1, name="c"), cs.GroupNorm(2, name="d")],
+    "layer norm": [cs.Conv(4, 1, name="c"), cs.LayerNorm(2, affine=False, name="d")],
+    "permutation": [cs.Conv(4, 1, name="c"), cs.Permute((2, 1))],
+    "response norm": [cs.Conv(4, 1, name="c"), cs.LocalResponseNorm(3)],
+}
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_what_mixes_channels_is_not_cut(name: str) -> None:
+    assert not may_cut_channels(network_program(Network(MIXING[name]), (1, 4, 4), "float64"))
